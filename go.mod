@@ -1,0 +1,3 @@
+module github.com/limbic-go/limbic
+
+go 1.26
