@@ -1,0 +1,26 @@
+//go:build !amd64 || purego
+
+package asm
+
+// Best is the highest level that this build can run on this processor.
+func Best() Level { return Generic }
+
+// Pause tells the processor that the caller spins on memory; here it does
+// nothing.
+func Pause() {}
+
+func mulPanels(y []float32, ys int, w []float32, ws int, x []float32, xs int, k, panels, cols int, add bool) {
+	mulPanelsGeneric(y, ys, w, ws, x, xs, k, panels, cols, add)
+}
+
+func sumSquares(lanes *[16]float32, x []float32)  { sumSquaresGeneric(lanes, x) }
+func dot(lanes *[16]float32, x, y []float32)      { dotGeneric(lanes, x, y) }
+func maxLanes(lanes *[16]float32, x []float32)    { maxGeneric(lanes, x) }
+func siluMul(dst, gate, up []float32)             { siluMulGeneric(dst, gate, up) }
+func scaleMul(dst, x, w []float32, scale float32) { scaleMulGeneric(dst, x, w, scale) }
+func add(dst, x []float32)                        { addGeneric(dst, x) }
+func axpy(dst, x []float32, a float32)            { axpyGeneric(dst, x, a) }
+
+func expSum(lanes *[16]float32, x []float32, scale, shift float32) {
+	expSumGeneric(lanes, x, scale, shift)
+}

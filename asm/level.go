@@ -1,0 +1,88 @@
+package asm
+
+import (
+	"fmt"
+	"os"
+	"strings"
+)
+
+// A Level names a set of kernels. Higher levels need more of the processor
+// and give the same bits.
+type Level int
+
+// The levels, lowest first. Which exist depends on the architecture and on
+// the build tag purego.
+const (
+	Generic Level = iota // plain Go
+	AVX2                 // amd64 with AVX2 and FMA
+)
+
+var levelNames = []string{Generic: "generic", AVX2: "avx2"}
+
+func (l Level) String() string {
+	if l < 0 || int(l) >= len(levelNames) {
+		return fmt.Sprintf("Level(%d)", int(l))
+	}
+	return levelNames[l]
+}
+
+// Environment is the variable that forces a lower level at start-up, such as
+// LIMBIC_KERNELS=generic. An unknown or impossible value is ignored here and
+// reported by EnvironmentError.
+const Environment = "LIMBIC_KERNELS"
+
+var (
+	level          = Best()
+	environmentErr error
+)
+
+func init() {
+	if v := os.Getenv(Environment); v != "" {
+		l, err := ParseLevel(v)
+		if err == nil {
+			_, err = Use(l)
+		}
+		if err != nil {
+			environmentErr = fmt.Errorf("%s=%s: %w", Environment, v, err)
+		}
+	}
+}
+
+// EnvironmentError says why the value of the variable Environment could not
+// be followed; it is nil where it was, or where the variable is not set.
+func EnvironmentError() error { return environmentErr }
+
+// Current is the level in use.
+func Current() Level { return level }
+
+// Levels lists the levels that this build can run on this processor, lowest
+// first.
+func Levels() []Level {
+	var ls []Level
+	for l := Generic; l <= Best(); l++ {
+		ls = append(ls, l)
+	}
+	return ls
+}
+
+// ParseLevel reads a level's name, in either case.
+func ParseLevel(s string) (Level, error) {
+	for i, n := range levelNames {
+		if strings.EqualFold(n, s) {
+			return Level(i), nil
+		}
+	}
+	return 0, fmt.Errorf("asm: unknown kernels %q (known: %s)", s, strings.Join(levelNames, ", "))
+}
+
+// Use switches to the kernels of l and returns a function that switches back.
+// It fails where this build or processor lacks them. Use is meant for program
+// start and tests: it must not run at the same time as a kernel.
+func Use(l Level) (restore func(), err error) {
+	if l < Generic || l > Best() {
+		return nil, fmt.Errorf("asm: %v kernels are not available here (best: %v)", l, Best())
+	}
+	old := level
+	level = l
+	return func() { level = old }, nil
+}

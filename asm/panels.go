@@ -1,0 +1,57 @@
+package asm
+
+// Rows is the number of matrix rows that a panel holds side by side.
+const Rows = 16
+
+// MulPanels multiplies a matrix in panel layout with columns of float32.
+//
+// A panel holds Rows rows of a matrix, k-major: the weight of row r at column
+// i of panel p is w[p*ws + i*Rows + r]. Column c of the input is
+// x[c*xs : c*xs+k]; the outputs of panel p and column c are
+// y[c*ys + p*Rows : c*ys + (p+1)*Rows]. Each output is one chain over i in
+// increasing order,
+//
+//	acc = fma(w, x[i], acc)
+//
+// that starts at 0, or, if add is set, at the value already in y: a chain may
+// be cut anywhere and resumed without changing a bit.
+//
+// The strides count float32 elements. MulPanels panics where a slice is too
+// short for the given shape.
+func MulPanels(y []float32, ys int, w []float32, ws int, x []float32, xs int, k, panels, cols int, add bool) {
+	if k < 0 || panels < 0 || cols < 0 {
+		panic("asm: negative shape")
+	}
+	if panels == 0 || cols == 0 {
+		return
+	}
+	// One bounds check for each operand: the kernels have none.
+	_ = y[(cols-1)*ys+panels*Rows-1]
+	if k > 0 {
+		_ = w[(panels-1)*ws+k*Rows-1]
+		_ = x[(cols-1)*xs+k-1]
+	}
+	mulPanels(y, ys, w, ws, x, xs, k, panels, cols, add)
+}
+
+// mulPanelsGeneric defines the bits of MulPanels.
+func mulPanelsGeneric(y []float32, ys int, w []float32, ws int, x []float32, xs int, k, panels, cols int, add bool) {
+	for p := range panels {
+		for c := range cols {
+			out := y[c*ys+p*Rows:][:Rows]
+			col := x[c*xs:][:k]
+			var acc [Rows]float32
+			if add {
+				copy(acc[:], out)
+			}
+			rows := w[p*ws:]
+			for i, xv := range col {
+				wv := rows[i*Rows:][:Rows]
+				for r := range acc {
+					acc[r] = FMA(wv[r], xv, acc[r])
+				}
+			}
+			copy(out, acc[:])
+		}
+	}
+}

@@ -1,0 +1,143 @@
+package asm
+
+import (
+	"fmt"
+	"math"
+)
+
+// Fold adds 16 lanes as a fixed tree: lane i+8 to lane i, then i+4, i+2, i+1.
+func Fold(lanes *[16]float32) float32 {
+	for half := 8; half > 0; half /= 2 {
+		for i := range half {
+			lanes[i] += lanes[i+half]
+		}
+	}
+	return lanes[0]
+}
+
+func sameLength(a, b, c int) {
+	if a != b || a != c {
+		panic(fmt.Sprintf("asm: lengths differ: %d, %d, %d", a, b, c))
+	}
+}
+
+// SumSquares is the sum of x[i]², a chain of fused multiply-adds in each of 16
+// virtual lanes (see Fold).
+func SumSquares(x []float32) float32 {
+	var lanes [16]float32
+	n := len(x) &^ 15
+	if n > 0 {
+		sumSquares(&lanes, x[:n])
+	}
+	sumSquaresGeneric(&lanes, x[n:])
+	return Fold(&lanes)
+}
+
+func sumSquaresGeneric(lanes *[16]float32, x []float32) {
+	for i, v := range x {
+		lanes[i%16] = FMA(v, v, lanes[i%16])
+	}
+}
+
+// Norm is the Euclidean length of x: the square root of SumSquares.
+func Norm(x []float32) float32 {
+	// The float64 root of a float32 narrows to the correctly rounded one.
+	return float32(math.Sqrt(float64(SumSquares(x))))
+}
+
+// Dot is the sum of x[i]*y[i], a chain of fused multiply-adds in each of 16
+// virtual lanes (see Fold). The slices have equal length.
+func Dot(x, y []float32) float32 {
+	sameLength(len(x), len(y), len(y))
+	var lanes [16]float32
+	n := len(x) &^ 15
+	if n > 0 {
+		dot(&lanes, x[:n], y[:n])
+	}
+	dotGeneric(&lanes, x[n:], y[n:])
+	return Fold(&lanes)
+}
+
+func dotGeneric(lanes *[16]float32, x, y []float32) {
+	for i, v := range x {
+		lanes[i%16] = FMA(v, y[i], lanes[i%16])
+	}
+}
+
+// Max is the greatest element of x, or -Inf if x is empty.
+func Max(x []float32) float32 {
+	var lanes [16]float32
+	for i := range lanes {
+		lanes[i] = float32(math.Inf(-1))
+	}
+	n := len(x) &^ 15
+	if n > 0 {
+		maxLanes(&lanes, x[:n])
+	}
+	maxGeneric(&lanes, x[n:])
+	m := lanes[0]
+	for _, v := range lanes[1:] {
+		if v > m {
+			m = v
+		}
+	}
+	return m
+}
+
+func maxGeneric(lanes *[16]float32, x []float32) {
+	for i, v := range x {
+		if v > lanes[i%16] {
+			lanes[i%16] = v
+		}
+	}
+}
+
+// ScaleMul sets dst[i] = (x[i]*scale)*w[i], rounded after each product: the
+// second half of an RMS normalisation. The slices have equal length; dst may
+// be x.
+func ScaleMul(dst, x, w []float32, scale float32) {
+	sameLength(len(dst), len(x), len(w))
+	n := len(dst) &^ 15
+	if n > 0 {
+		scaleMul(dst[:n], x[:n], w[:n], scale)
+	}
+	scaleMulGeneric(dst[n:], x[n:], w[n:], scale)
+}
+
+func scaleMulGeneric(dst, x, w []float32, scale float32) {
+	for i, v := range x {
+		dst[i] = float32(v*scale) * w[i]
+	}
+}
+
+// Add sets dst[i] += x[i]. The slices have equal length.
+func Add(dst, x []float32) {
+	sameLength(len(dst), len(x), len(x))
+	n := len(dst) &^ 15
+	if n > 0 {
+		add(dst[:n], x[:n])
+	}
+	addGeneric(dst[n:], x[n:])
+}
+
+func addGeneric(dst, x []float32) {
+	for i, v := range x {
+		dst[i] += v
+	}
+}
+
+// Axpy sets dst[i] = fma(a, x[i], dst[i]). The slices have equal length.
+func Axpy(dst, x []float32, a float32) {
+	sameLength(len(dst), len(x), len(x))
+	n := len(dst) &^ 15
+	if n > 0 {
+		axpy(dst[:n], x[:n], a)
+	}
+	axpyGeneric(dst[n:], x[n:], a)
+}
+
+func axpyGeneric(dst, x []float32, a float32) {
+	for i, v := range x {
+		dst[i] = FMA(a, v, dst[i])
+	}
+}

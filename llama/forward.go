@@ -1,0 +1,303 @@
+package llama
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/limbic-go/limbic/asm"
+	"github.com/limbic-go/limbic/tensor"
+)
+
+// chunk computes parts of spans together. It gives the number of logit rows it
+// wrote, from row logitsDone on. On any error the sequences are as before.
+func (r *Runner) chunk(ctx context.Context, parts []part, p *Pass, e extent, logitsDone int) (int, error) {
+	r.begin(parts, e.depth())
+	if len(r.rows) == 0 {
+		return 0, nil
+	}
+	c := &r.model.config
+	r.eachRow(embedRow)
+	for b := range e.block + 1 {
+		if err := ctx.Err(); err != nil {
+			return 0, fmt.Errorf("llama: stopped before block %d: %w", b, err)
+		}
+		r.block = b
+		if err := r.visit(p, Site{ResidPre, b}, r.x); err != nil {
+			return 0, err
+		}
+		until := stageMLP
+		if b == e.block {
+			until = e.stage
+		}
+		if err := r.runBlock(p, b, until); err != nil {
+			return 0, err
+		}
+	}
+	if e.stage == stageHead {
+		if err := r.head(p, logitsDone); err != nil {
+			return 0, err
+		}
+	}
+	// A NaN anywhere in the weights or the arithmetic shows in the stream.
+	if i := firstNonFinite(r.x, padded(c.Width), c.Width, len(r.rows)); i >= 0 {
+		return 0, fmt.Errorf("llama: the residual stream at position %d of span %d is not finite: the model is damaged, or an edit too large", r.rows[i].Pos, r.rows[i].Span)
+	}
+	r.commit(e.depth())
+	return len(r.logitRows), nil
+}
+
+// begin lays out the rows of a chunk and makes room for them.
+func (r *Runner) begin(parts []part, depth int) {
+	c := &r.model.config
+	r.rows, r.logitRows, r.attention = r.rows[:0], r.logitRows[:0], r.attention[:0]
+	longest := 0
+	for _, s := range parts {
+		base := s.Seq.Len()
+		if len(s.Tokens) == 0 {
+			continue
+		}
+		s.Seq.prepare(len(s.Tokens), depth)
+		r.addAttention(s.Seq, len(r.rows), len(s.Tokens))
+		for j, t := range s.Tokens {
+			row := Row{Token: t, Seq: s.Seq, Span: s.index, Pos: base + j}
+			if s.Roles != nil {
+				row.Role = s.Roles[j]
+			}
+			if s.Logits == AllLogits || s.Logits == LastLogits && j == len(s.Tokens)-1 {
+				r.logitRows = append(r.logitRows, len(r.rows))
+			}
+			r.rows = append(r.rows, row)
+		}
+		longest = max(longest, base+len(s.Tokens))
+	}
+	r.rope.Extend(longest)
+	n := len(r.rows)
+	r.x = resize(r.x, n*padded(c.Width))
+	r.norm = resize(r.norm, n*padded(c.Width))
+	r.out = resize(r.out, n*padded(c.Width))
+	r.q = resize(r.q, n*padded(c.Heads*c.HeadDim))
+	r.heads = resize(r.heads, n*padded(c.Heads*c.HeadDim))
+	r.k = resize(r.k, n*padded(c.KVHeads*c.HeadDim))
+	r.v = resize(r.v, n*padded(c.KVHeads*c.HeadDim))
+	r.gate = resize(r.gate, n*padded(c.FeedForward))
+	r.up = resize(r.up, n*padded(c.FeedForward))
+	if cap(r.tainted) < n {
+		r.tainted = make([]int, n)
+	}
+	r.tainted = r.tainted[:n]
+	for i := range r.tainted {
+		r.tainted[i] = 1 << 30
+	}
+}
+
+// commit appends the chunk's rows to their sequences.
+func (r *Runner) commit(depth int) {
+	for i := range r.rows {
+		row := &r.rows[i]
+		edits := r.sets.at(*row)
+		if t := r.tainted[i]; t < depth {
+			edits = effective(append(slices.Clone(edits), edit{taint, t}), depth)
+		}
+		s := row.Seq
+		s.rows = append(s.rows, position{row.Token, row.Role, depth, edits})
+	}
+}
+
+// runBlock takes the rows through block b as far as needed.
+func (r *Runner) runBlock(p *Pass, b int, until stage) error {
+	if until == stageInput {
+		return nil
+	}
+	c, w, n := &r.model.config, &r.model.blocks[b], len(r.rows)
+	width := padded(c.Width)
+
+	r.eachRow(attnNormRow)
+	if until == stageKV {
+		if err := r.mul.Mul(r.norm, width, n, tensor.Product{W: w.k, Y: r.k}, tensor.Product{W: w.v, Y: r.v}); err != nil {
+			return err
+		}
+		r.eachRow(storeRow)
+		return nil
+	}
+	if err := r.mul.Mul(r.norm, width, n, tensor.Product{W: w.q, Y: r.q}, tensor.Product{W: w.k, Y: r.k}, tensor.Product{W: w.v, Y: r.v}); err != nil {
+		return err
+	}
+	r.eachRow(rotateAndStoreRow)
+	r.pool.Run(&r.attnJob, len(r.attention))
+	if err := r.mul.Mul(r.heads, padded(c.Heads*c.HeadDim), n, tensor.Product{W: w.o, Y: r.out}); err != nil {
+		return err
+	}
+	if err := r.visit(p, Site{AttnOut, b}, r.out); err != nil {
+		return err
+	}
+	r.eachRow(addRow)
+	if err := r.visit(p, Site{ResidMid, b}, r.x); err != nil {
+		return err
+	}
+	if until == stageAttn {
+		return nil
+	}
+
+	r.eachRow(ffnNormRow)
+	if err := r.mul.Mul(r.norm, width, n, tensor.Product{W: w.gate, Y: r.gate}, tensor.Product{W: w.up, Y: r.up}); err != nil {
+		return err
+	}
+	r.eachRow(activateRow)
+	if err := r.mul.Mul(r.gate, padded(c.FeedForward), n, tensor.Product{W: w.down, Y: r.out}); err != nil {
+		return err
+	}
+	if err := r.visit(p, Site{MLPOut, b}, r.out); err != nil {
+		return err
+	}
+	r.eachRow(addRow)
+	return r.visit(p, Site{ResidPost, b}, r.x)
+}
+
+// head computes the final norm and, for the rows that want them, logits.
+func (r *Runner) head(p *Pass, logitsDone int) error {
+	width := padded(r.model.config.Width)
+	r.eachRow(finalNormRow)
+	if err := r.visit(p, Site{Point: FinalNorm}, r.norm); err != nil {
+		return err
+	}
+	// Rows with logits move to the front; a row only ever moves down.
+	for i, row := range r.logitRows {
+		copy(r.norm[i*width:][:width], r.norm[row*width:][:width])
+	}
+	return r.mul.Mul(r.norm, width, len(r.logitRows), tensor.Product{W: r.model.output, Y: r.logits[logitsDone*r.logitsWidth:]})
+}
+
+// visit calls the hooks that want a site.
+func (r *Runner) visit(p *Pass, site Site, data []float32) error {
+	for _, h := range p.Hooks {
+		if !slices.Contains(h.Sites, site) {
+			continue
+		}
+		width := r.model.config.Width
+		r.view = View{Site: site, Rows: r.rows, data: data, stride: padded(width), width: width, edits: h.Edits, runner: r}
+		if err := h.Func(&r.view); err != nil {
+			return fmt.Errorf("llama: hook %s at %v: %w", h.Name, site, err)
+		}
+	}
+	return nil
+}
+
+// rowJob applies an operation to every row, some rows an item.
+type rowJob struct {
+	r  *Runner
+	op func(r *Runner, row int)
+}
+
+const rowsPerItem = 16
+
+func (j *rowJob) Do(_, item int) {
+	for i := item * rowsPerItem; i < min((item+1)*rowsPerItem, len(j.r.rows)); i++ {
+		j.op(j.r, i)
+	}
+}
+
+// eachRow runs op, a plain function and no closure, so that nothing is
+// allocated.
+func (r *Runner) eachRow(op func(*Runner, int)) {
+	r.rowJob.op = op
+	r.pool.Run(&r.rowJob, (len(r.rows)+rowsPerItem-1)/rowsPerItem)
+}
+
+// at is row i of a buffer whose rows are n wide.
+func at(buf []float32, i, n int) []float32 { return buf[i*padded(n):][:n] }
+
+func embedRow(r *Runner, i int) {
+	r.model.embedding.Row(at(r.x, i, r.model.config.Width), int(r.rows[i].ID))
+}
+
+func attnNormRow(r *Runner, i int) { r.normRow(i, r.model.blocks[r.block].attnNorm) }
+
+func ffnNormRow(r *Runner, i int) { r.normRow(i, r.model.blocks[r.block].ffnNorm) }
+
+func finalNormRow(r *Runner, i int) { r.normRow(i, r.model.outputNorm) }
+
+func (r *Runner) normRow(i int, weight []float32) {
+	c := &r.model.config
+	tensor.RMSNorm(at(r.norm, i, c.Width), at(r.x, i, c.Width), weight, c.NormEpsilon)
+}
+
+func rotateAndStoreRow(r *Runner, i int) {
+	c := &r.model.config
+	q := at(r.q, i, c.Heads*c.HeadDim)
+	for h := range c.Heads {
+		r.rope.RotatePairs(q[h*c.HeadDim:], r.rows[i].Pos)
+	}
+	storeRow(r, i)
+}
+
+// storeRow rotates a row's keys and puts keys and values into its page.
+func storeRow(r *Runner, i int) {
+	c, row := &r.model.config, &r.rows[i]
+	k, v := at(r.k, i, c.KVHeads*c.HeadDim), at(r.v, i, c.KVHeads*c.HeadDim)
+	for h := range c.KVHeads {
+		r.rope.RotatePairs(k[h*c.HeadDim:], row.Pos)
+	}
+	row.Seq.pages[r.block][row.Pos/tensor.PageLen].Put(row.Pos%tensor.PageLen, k, v)
+}
+
+func addRow(r *Runner, i int) {
+	c := &r.model.config
+	asm.Add(at(r.x, i, c.Width), at(r.out, i, c.Width))
+}
+
+func activateRow(r *Runner, i int) {
+	c := &r.model.config
+	gate := at(r.gate, i, c.FeedForward)
+	asm.SiLUMul(gate, gate, at(r.up, i, c.FeedForward))
+}
+
+// attentionItem is some queries of one sequence that share a key-value head.
+type attentionItem struct {
+	seq       *Sequence
+	row, rows int
+	head      int  // a query head, or
+	grouped   bool // a key-value head with all its query heads, for one row
+}
+
+// queryRows is how many positions of a head attend together: they share what
+// is loaded of keys and values.
+const queryRows = 24
+
+// addAttention lists the items of a span whose n rows begin at row.
+func (r *Runner) addAttention(s *Sequence, row, n int) {
+	c := &r.model.config
+	if n == 1 {
+		// All query heads of a key-value head form one item.
+		for h := range c.KVHeads {
+			r.attention = append(r.attention, attentionItem{s, row, 1, h, true})
+		}
+		return
+	}
+	for from := 0; from < n; from += queryRows {
+		for h := range c.Heads {
+			r.attention = append(r.attention, attentionItem{s, row + from, min(queryRows, n-from), h, false})
+		}
+	}
+}
+
+type attentionJob struct{ r *Runner }
+
+func (j *attentionJob) Do(worker, item int) {
+	r := j.r
+	c, it := &r.model.config, &r.attention[item]
+	group := c.Heads / c.KVHeads
+	stride := padded(c.Heads * c.HeadDim)
+	q := tensor.Queries{Len: r.rows[it.row].Pos + 1}
+	offset, head := it.row*stride, it.head
+	if it.grouped {
+		offset += it.head * group * c.HeadDim
+		q.N, q.QStride, q.OutStride = group, c.HeadDim, c.HeadDim
+	} else {
+		offset += it.head * c.HeadDim
+		head = it.head / group
+		q.N, q.Step, q.QStride, q.OutStride = it.rows, 1, stride, stride
+	}
+	q.Q, q.Out = r.q[offset:], r.heads[offset:]
+	tensor.Attend(&r.attend[worker], q, it.seq.pages[r.block], head, c.scoreScale())
+}

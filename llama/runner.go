@@ -1,0 +1,458 @@
+package llama
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/klauspost/cpuid/v2"
+
+	"github.com/limbic-go/limbic/asm"
+	"github.com/limbic-go/limbic/llama/token"
+	"github.com/limbic-go/limbic/tensor"
+)
+
+// A Precision says how activations meet quantised weights. It is part of every
+// result.
+type Precision int
+
+// Exact multiplies float32 activations with dequantised weights: the
+// reference. It is the only precision so far.
+const Exact Precision = iota
+
+func (p Precision) String() string {
+	if p == Exact {
+		return "exact"
+	}
+	return fmt.Sprintf("Precision(%d)", int(p))
+}
+
+// ParsePrecision reads a precision's name.
+func ParsePrecision(s string) (Precision, error) {
+	switch strings.ToLower(s) {
+	case "exact":
+		return Exact, nil
+	case "probe", "fast":
+		return 0, fmt.Errorf("llama: precision %q is %w in this version; use exact", s, ErrUnsupported)
+	}
+	return 0, fmt.Errorf("llama: unknown precision %q (known: exact)", s)
+}
+
+// RunnerOptions are the options of NewRunner. The zero value is good.
+type RunnerOptions struct {
+	// Threads computes in parallel; 0 means DefaultThreads. It does not
+	// change any result.
+	Threads int
+	// Precision of products with quantised weights.
+	Precision Precision
+	// BatchTokens bounds how many positions are computed together, and with
+	// it the memory for activations; 0 means 512. It does not change any
+	// result.
+	BatchTokens int
+}
+
+// DefaultThreads is the number of physical cores that the process may use.
+func DefaultThreads() int {
+	n := runtime.GOMAXPROCS(0)
+	if c := cpuid.CPU.PhysicalCores; c > 0 && c < n {
+		n = c
+	}
+	return n
+}
+
+// A Runner owns the threads and buffers of forward passes over one model. It
+// must not be used by two goroutines at once; open one for each.
+type Runner struct {
+	model   *Model
+	options RunnerOptions
+	pool    *tensor.Pool
+	mul     *tensor.Multiplier
+	rope    *tensor.Rope
+	attend  []tensor.AttentionScratch // one per worker
+
+	// Buffers of a chunk, row after row; each row is padded to whole panels.
+	x        []float32 // the residual stream
+	norm     []float32 // its normalised form
+	q, k, v  []float32
+	heads    []float32 // attention's result before the output projection
+	out      []float32 // what is added to the stream
+	gate, up []float32
+
+	// The current chunk.
+	parts     []part
+	rows      []Row
+	logitRows []int // indices into rows
+	attention []attentionItem
+	tainted   []int // per row: first block that undeclared edits reach
+	block     int
+	rowJob    rowJob
+	attnJob   attentionJob
+	sets      *editSets
+	view      View
+
+	logits      []float32
+	logitsWidth int
+	logitSpans  []int // first row of logits of each span, and the end
+
+	freePages []*tensor.Page
+	closed    bool
+}
+
+// NewRunner starts a runner's threads. Close ends them.
+func (m *Model) NewRunner(o RunnerOptions) (*Runner, error) {
+	if o.Threads < 0 || o.BatchTokens < 0 {
+		return nil, fmt.Errorf("llama: negative runner option: %d threads, %d batch tokens", o.Threads, o.BatchTokens)
+	}
+	if o.Precision != Exact {
+		return nil, fmt.Errorf("llama: %v is %w", o.Precision, ErrUnsupported)
+	}
+	if o.Threads == 0 {
+		o.Threads = DefaultThreads()
+	}
+	if o.BatchTokens == 0 {
+		o.BatchTokens = 512
+	}
+	c := &m.config
+	r := &Runner{model: m, options: o, pool: tensor.NewPool(o.Threads)}
+	r.mul = tensor.NewMultiplier(r.pool)
+	r.rope = tensor.NewRope(c.RopeDim, c.RopeBase, c.RopeScale, m.ropeFactors)
+	r.attend = make([]tensor.AttentionScratch, r.pool.Size())
+	r.rowJob.r, r.attnJob.r = r, r
+	r.logitsWidth = m.output.Stride()
+	m.runners.Add(1)
+	return r, nil
+}
+
+// Close ends the runner's threads and waits for them. The runner's sequences
+// must not be used afterwards.
+func (r *Runner) Close() {
+	if !r.closed {
+		r.closed = true
+		r.pool.Close()
+		r.model.runners.Done()
+	}
+}
+
+// Model is the runner's model.
+func (r *Runner) Model() *Model { return r.model }
+
+// Options are the runner's options, with defaults filled in.
+func (r *Runner) Options() RunnerOptions { return r.options }
+
+// LogitsWanted says at which tokens of a span logits are computed.
+type LogitsWanted uint8
+
+// What a span may want.
+const (
+	NoLogits LogitsWanted = iota
+	LastLogits
+	AllLogits
+)
+
+// A Span is some tokens to be appended to a sequence.
+type Span struct {
+	Seq    *Sequence
+	Tokens []token.Token
+	// Roles says who speaks, for each token; nil means RoleText.
+	Roles  []Role
+	Logits LogitsWanted
+}
+
+// A Pass is one call of Forward.
+type Pass struct {
+	// Spans are the tokens to compute, of different sequences.
+	Spans []Span
+	Hooks []*Hook
+	// Recompute makes the pass compute a sequence anew from the first
+	// position that was computed under other edits or less deep, instead of
+	// failing. Hooks see those positions again.
+	Recompute bool
+}
+
+// stage is how far into a block a pass goes.
+type stage uint8
+
+const (
+	stageInput stage = iota // only the block's input is needed
+	stageKV                 // keys and values
+	stageAttn               // attention
+	stageMLP                // everything
+	stageHead               // the final norm
+)
+
+// extent is where a pass can stop: after a stage of a block.
+type extent struct {
+	block int
+	stage stage
+}
+
+// depth is the number of blocks whose keys and values are computed.
+func (e extent) depth() int {
+	if e.stage == stageInput {
+		return e.block
+	}
+	return e.block + 1
+}
+
+// extentOf finds the last thing that a pass needs. Without logits and hooks it
+// is the keys and values of the last block.
+func (r *Runner) extentOf(p *Pass) (extent, error) {
+	last := r.model.config.Blocks - 1
+	e := extent{-1, stageInput}
+	raise := func(to extent) {
+		if to.block > e.block || to.block == e.block && to.stage > e.stage {
+			e = to
+		}
+	}
+	stages := map[Point]stage{
+		ResidPre: stageInput, AttnOut: stageAttn, ResidMid: stageAttn, MLPOut: stageMLP, ResidPost: stageMLP,
+	}
+	editors := 0
+	for _, h := range p.Hooks {
+		if h.Edits != nil {
+			editors++
+		}
+		for _, s := range h.Sites {
+			switch {
+			case !s.Valid(r.model.config.Blocks):
+				return e, fmt.Errorf("llama: hook %s: the model has no site %v: its blocks are 0 to %d", h.Name, s, last)
+			case s.Point == FinalNorm:
+				raise(extent{last, stageHead})
+			default:
+				raise(extent{s.Block, stages[s.Point]})
+			}
+		}
+	}
+	if editors > maxEditors {
+		return e, fmt.Errorf("llama: %d editing hooks in one pass, at most %d are possible", editors, maxEditors)
+	}
+	for i := range p.Spans {
+		if p.Spans[i].Logits != NoLogits {
+			raise(extent{last, stageHead})
+		}
+	}
+	if e.block < 0 {
+		e = extent{last, stageKV}
+	}
+	return e, nil
+}
+
+// Forward computes the tokens of the pass and appends them to their sequences.
+// It goes only as deep as hooks and logits need.
+//
+// It fails with ErrEdited, ErrShallow or ErrContext where a sequence cannot be
+// continued as asked, with the error of a hook, and with the context's error
+// where that ends first: then the sequences keep those positions of the pass
+// that were complete.
+func (r *Runner) Forward(ctx context.Context, p *Pass) error {
+	if r.closed {
+		return errors.New("llama: the runner is closed")
+	}
+	e, err := r.extentOf(p)
+	if err != nil {
+		return err
+	}
+	if r.sets == nil || !r.sets.key.equal(passKey{p.Hooks, e.depth()}) {
+		r.sets = newEditSets(passKey{slices.Clone(p.Hooks), e.depth()})
+	}
+	if err := r.check(p); err != nil {
+		return err
+	}
+	spans := p.Spans
+	if p.Recompute {
+		if spans, err = r.rewind(p.Spans); err != nil {
+			return err
+		}
+	} else {
+		for i := range spans {
+			if _, err := spans[i].Seq.mismatch(r.sets); err != nil {
+				return fmt.Errorf("llama: span %d: %w", i, err)
+			}
+		}
+	}
+
+	r.logitSpans = r.logitSpans[:0]
+	total := 0
+	for i := range p.Spans {
+		r.logitSpans = append(r.logitSpans, total)
+		switch p.Spans[i].Logits {
+		case LastLogits:
+			total += min(1, len(p.Spans[i].Tokens))
+		case AllLogits:
+			total += len(p.Spans[i].Tokens)
+		}
+	}
+	r.logitSpans = append(r.logitSpans, total)
+	r.logits = resize(r.logits, total*r.logitsWidth)
+
+	done := 0
+	for next := (cursor{spans: spans}); ; {
+		r.parts = next.take(r.parts[:0], r.options.BatchTokens)
+		if len(r.parts) == 0 {
+			break
+		}
+		n, err := r.chunk(ctx, r.parts, p, e, done)
+		if err != nil {
+			return err
+		}
+		done += n
+	}
+	for i := range spans {
+		spans[i].Seq.checked = r.sets.key
+	}
+	return nil
+}
+
+// part is a piece of the span with the given index.
+type part struct {
+	Span
+	index int
+}
+
+// A cursor cuts spans into chunks.
+type cursor struct {
+	spans []Span
+	span  int // the next span, and the tokens of it already taken
+	taken int
+}
+
+// take appends to parts the next pieces, of at most limit tokens in all.
+func (c *cursor) take(parts []part, limit int) []part {
+	for limit > 0 && c.span < len(c.spans) {
+		s := c.spans[c.span]
+		n := min(len(s.Tokens)-c.taken, limit)
+		rest := c.taken + n
+		p := part{s, c.span}
+		p.Tokens = s.Tokens[c.taken:rest]
+		if s.Roles != nil {
+			p.Roles = s.Roles[c.taken:rest]
+		}
+		if rest < len(s.Tokens) && s.Logits == LastLogits {
+			p.Logits = NoLogits
+		}
+		parts = append(parts, p)
+		limit -= n
+		c.taken = rest
+		if rest == len(s.Tokens) {
+			c.span, c.taken = c.span+1, 0
+		}
+	}
+	return parts
+}
+
+// Logits are the logits of span i of the last pass: one row, as long as the
+// vocabulary, for LastLogits, and one for each token for AllLogits, of which
+// Logits gives the first; see LogitsAt. They are valid until the next pass.
+func (r *Runner) Logits(span int) []float32 { return r.LogitsAt(span, 0) }
+
+// LogitsAt is row i of the logits of a span.
+func (r *Runner) LogitsAt(span, i int) []float32 {
+	row := r.logitSpans[span] + i
+	if row >= r.logitSpans[span+1] {
+		panic(fmt.Sprintf("llama: span %d has no logits at %d", span, i))
+	}
+	n := r.model.config.Vocabulary
+	return r.logits[row*r.logitsWidth:][:n:n]
+}
+
+// check looks at a pass's spans before anything is computed.
+func (r *Runner) check(p *Pass) error {
+	for i := range p.Spans {
+		s := &p.Spans[i]
+		if s.Seq == nil || s.Seq.runner != r {
+			return fmt.Errorf("llama: span %d: the sequence belongs to another runner", i)
+		}
+		for j := range i {
+			if p.Spans[j].Seq == s.Seq {
+				return fmt.Errorf("llama: spans %d and %d are of the same sequence", j, i)
+			}
+		}
+		if s.Roles != nil && len(s.Roles) != len(s.Tokens) {
+			return fmt.Errorf("llama: span %d: %d roles for %d tokens", i, len(s.Roles), len(s.Tokens))
+		}
+		for _, t := range s.Tokens {
+			if t.ID < 0 || int(t.ID) >= r.model.config.Vocabulary {
+				return fmt.Errorf("llama: span %d: token %d is outside the vocabulary of %d", i, t.ID, r.model.config.Vocabulary)
+			}
+		}
+		if n := s.Seq.Len() + len(s.Tokens); n > r.model.config.Context {
+			return fmt.Errorf("llama: span %d: %d positions: %w of %d", i, n, ErrContext, r.model.config.Context)
+		}
+	}
+	return nil
+}
+
+// rewind truncates sequences to where they can be continued, and puts the
+// tokens that must be computed again before the new ones.
+func (r *Runner) rewind(spans []Span) ([]Span, error) {
+	spans = slices.Clone(spans)
+	for i := range spans {
+		s := &spans[i]
+		from, err := s.Seq.mismatch(r.sets)
+		if err == nil {
+			continue
+		}
+		var tokens []token.Token
+		var roles []Role
+		for _, p := range s.Seq.rows[from:] {
+			tokens = append(tokens, p.token)
+			roles = append(roles, p.role)
+		}
+		if s.Roles == nil {
+			s.Roles = make([]Role, len(s.Tokens))
+		}
+		s.Seq.Truncate(from)
+		s.Roles = append(roles, s.Roles...)
+		s.Tokens = append(tokens, s.Tokens...)
+		if s.Logits == AllLogits {
+			return nil, errors.New("llama: logits at all tokens cannot be had from a pass that recomputes")
+		}
+	}
+	return spans, nil
+}
+
+// resize gives a slice of n float32, reusing buf where it is large enough.
+func resize(buf []float32, n int) []float32 {
+	if cap(buf) < n {
+		return make([]float32, n)
+	}
+	return buf[:n]
+}
+
+func (r *Runner) newPage() *tensor.Page {
+	if n := len(r.freePages); n > 0 {
+		p := r.freePages[n-1]
+		r.freePages = r.freePages[:n-1]
+		p.Refs = 1
+		return p
+	}
+	c := &r.model.config
+	p := tensor.NewPage(tensor.PageShape{Heads: c.KVHeads, Dim: c.HeadDim})
+	p.Refs = 1
+	return p
+}
+
+func (r *Runner) release(p *tensor.Page) {
+	p.Refs--
+	if p.Refs == 0 {
+		r.freePages = append(r.freePages, p)
+	}
+}
+
+// padded rounds a row's width up to whole panels.
+func padded(n int) int { return (n + asm.Rows - 1) / asm.Rows * asm.Rows }
+
+// firstNonFinite is the first of n rows that holds a NaN or an infinity, or -1.
+func firstNonFinite(xs []float32, stride, width, n int) int {
+	for i := range n {
+		for _, v := range xs[i*stride:][:width] {
+			if v-v != 0 { // true for NaN too
+				return i
+			}
+		}
+	}
+	return -1
+}

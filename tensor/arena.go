@@ -1,0 +1,60 @@
+package tensor
+
+import (
+	"fmt"
+	"math"
+	"unsafe"
+)
+
+// An Arena owns memory outside the garbage collector's heap: repacked weights
+// are large, live long and hold no pointers. Its slices are aligned to 64
+// bytes and are gone after Close.
+type Arena struct {
+	blocks [][]byte
+	free   []byte
+	bytes  int64
+}
+
+const (
+	arenaAlign = 64
+	arenaBlock = 1 << 20 // what is mapped at once for small requests
+)
+
+// Floats allocates n zeroed float32.
+func (a *Arena) Floats(n int) ([]float32, error) {
+	if n < 0 || n > (math.MaxInt-arenaAlign)/4 {
+		return nil, fmt.Errorf("tensor: cannot allocate %d float32", n)
+	}
+	if n == 0 {
+		return nil, nil
+	}
+	size := (4*n + arenaAlign - 1) &^ (arenaAlign - 1)
+	if size > len(a.free) {
+		b, err := mapAnonymous(max(size, arenaBlock))
+		if err != nil {
+			return nil, err
+		}
+		a.blocks = append(a.blocks, b)
+		a.free = b
+	}
+	b := a.free[:size]
+	a.free = a.free[size:]
+	a.bytes += int64(size)
+	return unsafe.Slice((*float32)(unsafe.Pointer(&b[0])), n), nil
+}
+
+// Bytes is the memory handed out so far.
+func (a *Arena) Bytes() int64 { return a.bytes }
+
+// Close releases all memory of the arena. Slices from it must not be used
+// afterwards.
+func (a *Arena) Close() error {
+	var first error
+	for _, b := range a.blocks {
+		if err := unmapAnonymous(b); err != nil && first == nil {
+			first = fmt.Errorf("tensor: release memory: %w", err)
+		}
+	}
+	*a = Arena{}
+	return first
+}

@@ -1,0 +1,232 @@
+package tensor
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/limbic-go/limbic/asm"
+)
+
+// A Matrix is an immutable weight matrix of Rows x Cols, multiplied from the
+// left: y = M x.
+//
+// F32 weights are repacked into the panels that asm.MulPanels reads. All other
+// formats stay as they are stored, row by row, and are dequantised tile by
+// tile on the way through Mul; kernels that multiply a quantised layout
+// directly belong beside multiplyTile.
+type Matrix struct {
+	Type       Type
+	Rows, Cols int
+
+	packed   []float32 // F32: [panel][column][asm.Rows]
+	raw      []byte    // other formats: rows of rowBytes bytes
+	rowBytes int
+}
+
+// NewMatrix makes a matrix from data in storage format t: rows*cols elements,
+// row after row, as in a GGUF tensor whose first dimension is cols. F32 data
+// is copied into memory from the arena; data of other formats is kept and must
+// outlive the matrix. It fails where the shape is empty, does not fit the
+// format's blocks, or does not match the length of data.
+func NewMatrix(t Type, rows, cols int, data []byte, arena *Arena) (*Matrix, error) {
+	if rows <= 0 || cols <= 0 {
+		return nil, fmt.Errorf("tensor: matrix of %d rows and %d columns", rows, cols)
+	}
+	rowBytes, err := t.RowBytes(cols)
+	if err != nil {
+		return nil, err
+	}
+	if len(data)/rowBytes != rows || len(data)%rowBytes != 0 {
+		return nil, fmt.Errorf("tensor: %d bytes for %d rows of %d bytes", len(data), rows, rowBytes)
+	}
+	m := &Matrix{Type: t, Rows: rows, Cols: cols, rowBytes: rowBytes}
+	if t != F32 {
+		m.raw = data
+		return m, nil
+	}
+	if m.packed, err = arena.Floats(m.panels() * asm.Rows * cols); err != nil {
+		return nil, err
+	}
+	row := make([]float32, cols)
+	for r := range rows {
+		dequantizeF32(row, data[r*rowBytes:][:rowBytes])
+		panel := m.packed[r/asm.Rows*asm.Rows*cols+r%asm.Rows:]
+		for i, v := range row {
+			panel[i*asm.Rows] = v
+		}
+	}
+	return m, nil
+}
+
+// panels is the number of 16-row panels; the last may be partly filled.
+func (m *Matrix) panels() int { return (m.Rows + asm.Rows - 1) / asm.Rows }
+
+// Stride is the number of float32 that an output column of Mul occupies: Rows
+// rounded up to whole panels.
+func (m *Matrix) Stride() int { return m.panels() * asm.Rows }
+
+// Row writes row r, dequantised, to dst, which holds Cols elements.
+func (m *Matrix) Row(dst []float32, r int) {
+	dst = dst[:m.Cols]
+	if m.Type == F32 {
+		panel := m.packed[r/asm.Rows*asm.Rows*m.Cols+r%asm.Rows:]
+		for i := range dst {
+			dst[i] = panel[i*asm.Rows]
+		}
+		return
+	}
+	known[m.Type].dequantize(dst, m.raw[r*m.rowBytes:][:m.rowBytes])
+}
+
+// A Product names a matrix and where its product goes: output column c is
+// Y[c*W.Stride() : c*W.Stride()+W.Rows]. The padding behind it is overwritten.
+type Product struct {
+	W *Matrix
+	Y []float32
+}
+
+// A Multiplier multiplies matrices on a pool. It owns the scratch memory for
+// that and must not be used by two goroutines at once.
+type Multiplier struct {
+	pool    *Pool
+	scratch []tile // one per worker
+	job     mulJob
+}
+
+// tileCols is how many columns of 16 rows are dequantised at a time, a
+// multiple of every format's block: two tiles of it stay in a level-2 cache.
+const tileCols = 512
+
+type tile struct {
+	rows  [asm.Rows * tileCols]float32 // row-major, as dequantised
+	panel [asm.Rows * tileCols]float32 // the same in panel layout
+}
+
+// NewMultiplier makes a multiplier that works on pool.
+func NewMultiplier(pool *Pool) *Multiplier {
+	return &Multiplier{pool: pool, scratch: make([]tile, pool.Size())}
+}
+
+// Mul multiplies each product's matrix with the same n columns: column c is
+// x[c*stride : c*stride+Cols]. All matrices have the same number of columns.
+// Each output is one chain of fused multiply-adds over the columns in order
+// (see asm.MulPanels), whatever n, the pool or the company of other products.
+func (m *Multiplier) Mul(x []float32, stride, n int, products ...Product) error {
+	j := &m.job
+	j.scratch, j.x, j.stride, j.n = m.scratch, x, stride, n
+	j.parts = j.parts[:0]
+	if n == 0 {
+		return nil
+	}
+	items, work := 0, 0
+	for _, p := range products {
+		if p.W.Cols != products[0].W.Cols {
+			return errors.New("tensor: matrices that are multiplied together must have equal columns")
+		}
+		if len(x) < (n-1)*stride+p.W.Cols {
+			return fmt.Errorf("tensor: %d input elements for %d columns of %d", len(x), n, p.W.Cols)
+		}
+		if len(p.Y) < n*p.W.Stride() {
+			return fmt.Errorf("tensor: %d output elements for %d columns of %d", len(p.Y), n, p.W.Stride())
+		}
+		part := split(p, n)
+		part.first = items
+		items += part.items
+		work += p.W.Rows * p.W.Cols * n
+		j.parts = append(j.parts, part)
+	}
+	if work < serialWork {
+		for i := range items {
+			j.Do(0, i)
+		}
+		return nil
+	}
+	m.pool.Run(j, items)
+	return nil
+}
+
+// An item should be worth some microseconds, so that handing it out is cheap,
+// and the whole job a multiple of that, so that waking workers is.
+const (
+	itemWork   = 1 << 15
+	serialWork = 1 << 15
+	itemCols   = 96
+)
+
+// mulPart is one product, cut into items of some panels and some columns.
+type mulPart struct {
+	Product
+	first, items  int
+	panels, cols  int // of an item
+	panelsDivided int // items along the rows
+}
+
+func split(p Product, n int) mulPart {
+	part := mulPart{Product: p, panels: 1, cols: n}
+	if p.W.Type == F32 {
+		part.cols = min(n, itemCols)
+		// Whole groups of four panels: the kernel for one column wants them.
+		if w := asm.Rows * p.W.Cols * part.cols; w < itemWork {
+			part.panels = (itemWork/w + 3) &^ 3
+		} else if n == 1 {
+			part.panels = 4
+		}
+	}
+	part.panelsDivided = (p.W.panels() + part.panels - 1) / part.panels
+	part.items = part.panelsDivided * ((n + part.cols - 1) / part.cols)
+	return part
+}
+
+type mulJob struct {
+	parts     []mulPart
+	scratch   []tile
+	x         []float32
+	stride, n int
+}
+
+func (j *mulJob) Do(worker, item int) {
+	p := &j.parts[0]
+	for i := range j.parts {
+		if item >= j.parts[i].first {
+			p = &j.parts[i]
+		}
+	}
+	item -= p.first
+	panel := item % p.panelsDivided * p.panels
+	col := item / p.panelsDivided * p.cols
+	panels, cols := min(p.panels, p.W.panels()-panel), min(p.cols, j.n-col)
+	ys := p.W.Stride()
+	y, x := p.Y[col*ys+panel*asm.Rows:], j.x[col*j.stride:]
+	if p.W.Type == F32 {
+		ws := asm.Rows * p.W.Cols
+		asm.MulPanels(y, ys, p.W.packed[panel*ws:], ws, x, j.stride, p.W.Cols, panels, cols, false)
+		return
+	}
+	for i := range panels {
+		p.W.multiplyTile(&j.scratch[worker], panel+i, y[i*asm.Rows:], x, j.stride, cols)
+	}
+}
+
+// multiplyTile multiplies one panel of a quantised matrix in exact precision:
+// 16 rows are dequantised, some columns at a time, and the float32 chains are
+// resumed from tile to tile.
+func (m *Matrix) multiplyTile(t *tile, panel int, y, x []float32, xs, cols int) {
+	f := known[m.Type]
+	rows := min(asm.Rows, m.Rows-panel*asm.Rows)
+	for k := 0; k < m.Cols; k += tileCols {
+		n := min(tileCols, m.Cols-k)
+		from, to := k/f.block*f.bytes, (k+n)/f.block*f.bytes
+		for r := range rows {
+			raw := m.raw[(panel*asm.Rows+r)*m.rowBytes:]
+			f.dequantize(t.rows[r*tileCols:][:n], raw[from:to])
+		}
+		clear(t.rows[rows*tileCols:])
+		for r := range asm.Rows {
+			row := t.rows[r*tileCols:][:n]
+			for i, v := range row {
+				t.panel[i*asm.Rows+r] = v
+			}
+		}
+		asm.MulPanels(y, m.Stride(), t.panel[:], asm.Rows*tileCols, x[k:], xs, n, 1, cols, k > 0)
+	}
+}
