@@ -58,12 +58,11 @@ func dot(lanes *[16]float32, x, y []float32) {
 	dotAVX2(lanes, &x[0], &y[0], len(x))
 }
 
-func maxLanes(lanes *[16]float32, x []float32) {
+func maxOf(x []float32) float32 {
 	if level < AVX2 {
-		maxGeneric(lanes, x)
-		return
+		return maxGeneric(x)
 	}
-	maxAVX2(lanes, &x[0], len(x))
+	return maxAVX2(&x[0], len(x))
 }
 
 func expSum(lanes *[16]float32, x []float32, scale, shift float32) {

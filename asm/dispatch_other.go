@@ -15,7 +15,7 @@ func mulPanels(y []float32, ys int, w []float32, ws int, x []float32, xs int, k,
 
 func sumSquares(lanes *[16]float32, x []float32)  { sumSquaresGeneric(lanes, x) }
 func dot(lanes *[16]float32, x, y []float32)      { dotGeneric(lanes, x, y) }
-func maxLanes(lanes *[16]float32, x []float32)    { maxGeneric(lanes, x) }
+func maxOf(x []float32) float32                   { return maxGeneric(x) }
 func siluMul(dst, gate, up []float32)             { siluMulGeneric(dst, gate, up) }
 func scaleMul(dst, x, w []float32, scale float32) { scaleMulGeneric(dst, x, w, scale) }
 func add(dst, x []float32)                        { addGeneric(dst, x) }

@@ -55,7 +55,16 @@ func ExpSum(x []float32, scale, shift float32) float32 {
 	if n > 0 {
 		expSum(&lanes, x[:n], scale, shift)
 	}
-	expSumGeneric(&lanes, x[n:], scale, shift)
+	switch tail := x[n:]; {
+	case len(tail) == 0:
+	case scale > 0:
+		// Exp(-Inf) is +0, and adding that changes no lane.
+		t := padded(tail, negativeInf)
+		expSum(&lanes, t[:], scale, shift)
+		copy(tail, t[:])
+	default:
+		expSumGeneric(&lanes, tail, scale, shift)
+	}
 	return Fold(&lanes)
 }
 
@@ -76,7 +85,11 @@ func SiLUMul(dst, gate, up []float32) {
 	if n > 0 {
 		siluMul(dst[:n], gate[:n], up[:n])
 	}
-	siluMulGeneric(dst[n:], gate[n:], up[n:])
+	if n < len(dst) {
+		g, u := padded(gate[n:], 0), padded(up[n:], 0)
+		siluMul(g[:], g[:], u[:])
+		copy(dst[n:], g[:])
+	}
 }
 
 func siluMulGeneric(dst, gate, up []float32) {

@@ -49,10 +49,10 @@ func sumSquaresAVX2(lanes *[16]float32, x *float32, n int)
 //go:noescape
 func dotAVX2(lanes *[16]float32, x *float32, y *float32, n int)
 
-// maxAVX2 raises lanes[i%16] to x[i] for i < n, a multiple of 16.
+// maxAVX2 gives the greatest x[i] for i < n, a positive multiple of 16.
 //
 //go:noescape
-func maxAVX2(lanes *[16]float32, x *float32, n int)
+func maxAVX2(x *float32, n int) float32
 
 // expSumAVX2 replaces x[i] by e = exp(x[i]*scale - shift) and adds e to lanes[i%16] for i < n, a multiple of 16.
 //

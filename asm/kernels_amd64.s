@@ -566,29 +566,32 @@ done:
 	VZEROUPPER
 	RET
 
-// func maxAVX2(lanes *[16]float32, x *float32, n int)
-// Requires: AVX
-TEXT ·maxAVX2(SB), NOSPLIT, $0-24
-	MOVQ    lanes+0(FP), AX
-	MOVQ    x+8(FP), CX
-	MOVQ    n+16(FP), DX
+// func maxAVX2(x *float32, n int) float32
+// Requires: AVX, SSE
+TEXT ·maxAVX2(SB), NOSPLIT, $0-20
+	MOVQ    x+0(FP), AX
+	MOVQ    n+8(FP), CX
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
-	SHRQ    $0x04, DX
+	SHRQ    $0x04, CX
 	JZ      done
 
 loop:
-	VMOVUPS (CX), Y2
-	VMAXPS  Y0, Y2, Y0
-	VMOVUPS 32(CX), Y2
-	VMAXPS  Y1, Y2, Y1
-	ADDQ    $0x40, CX
-	DECQ    DX
-	JNZ     loop
+	VMAXPS (AX), Y0, Y0
+	VMAXPS 32(AX), Y1, Y1
+	ADDQ   $0x40, AX
+	DECQ   CX
+	JNZ    loop
 
 done:
-	VMOVUPS Y0, (AX)
-	VMOVUPS Y1, 32(AX)
+	VMAXPS       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0x4e, X0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VMAXPS       X1, X0, X0
+	MOVSS        X0, ret+16(FP)
 	VZEROUPPER
 	RET
 

@@ -64,19 +64,23 @@ func dotGeneric(lanes *[16]float32, x, y []float32) {
 	}
 }
 
-// Max is the greatest element of x, or -Inf if x is empty.
+// Max is the greatest element of x, or -Inf if x is empty. A zero is positive.
 func Max(x []float32) float32 {
-	var lanes [16]float32
-	for i := range lanes {
-		lanes[i] = float32(math.Inf(-1))
-	}
 	n := len(x) &^ 15
+	m := negativeInf
 	if n > 0 {
-		maxLanes(&lanes, x[:n])
+		m = maxOf(x[:n])
 	}
-	maxGeneric(&lanes, x[n:])
-	m := lanes[0]
-	for _, v := range lanes[1:] {
+	if n < len(x) {
+		t := padded(x[n:], negativeInf)
+		m = maxGeneric([]float32{m, maxOf(t[:])})
+	}
+	return m + 0 // -0 + 0 is +0
+}
+
+func maxGeneric(x []float32) float32 {
+	m := negativeInf
+	for _, v := range x {
 		if v > m {
 			m = v
 		}
@@ -84,12 +88,15 @@ func Max(x []float32) float32 {
 	return m
 }
 
-func maxGeneric(lanes *[16]float32, x []float32) {
-	for i, v := range x {
-		if v > lanes[i%16] {
-			lanes[i%16] = v
-		}
+var negativeInf = float32(math.Inf(-1))
+
+// padded copies a tail of fewer than 16 elements to the front of 16, for
+// kernels on which the padding has no effect.
+func padded(x []float32, with float32) (t [16]float32) {
+	for i := copy(t[:], x); i < len(t); i++ {
+		t[i] = with
 	}
+	return t
 }
 
 // ScaleMul sets dst[i] = (x[i]*scale)*w[i], rounded after each product: the

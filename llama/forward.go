@@ -97,7 +97,8 @@ func (r *Runner) commit(depth int) {
 		row := &r.rows[i]
 		edits := r.sets.at(*row)
 		if t := r.tainted[i]; t < depth {
-			edits = effective(append(slices.Clone(edits), edit{taint, t}), depth)
+			edits = effective(append(slices.Clone(edits), edit{what: taint, first: t}), depth)
+			r.undeclared = true
 		}
 		s := row.Seq
 		s.rows = append(s.rows, position{row.Token, row.Role, depth, edits})

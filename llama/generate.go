@@ -79,7 +79,14 @@ func (r *Runner) generate(ctx context.Context, s *Sequence, o GenerateOptions, y
 		// The last token's logits are not kept: compute it once more.
 		last := s.rows[s.Len()-1]
 		prompt, roles = []token.Token{last.token}, []Role{last.role}
+		before := s.Fork()
 		s.Truncate(s.Len() - 1)
+		defer func() {
+			if s.Len() < before.Len() { // that failed
+				*s, *before = *before, *s
+			}
+			before.Close()
+		}()
 	}
 	s.SetPrompt(s.Len() + len(prompt))
 	for _, row := range s.rows {
@@ -108,9 +115,8 @@ func (r *Runner) generate(ctx context.Context, s *Sequence, o GenerateOptions, y
 		id := sampler.Next(logits)
 		step := Step{ID: id, Logits: logits}
 		last := n == o.MaxTokens || tok.IsEOG(id) && !o.IgnoreEnd || s.Len() == r.model.config.Context
-		if !tok.IsControl(id) {
-			step.Text = text.add(tok.Piece(id), last)
-		}
+		// Control tokens have no text, but one may end the text before it.
+		step.Text = text.add(tok.Piece(id), last)
 		if !yield(step, nil) || last {
 			return nil
 		}

@@ -113,9 +113,10 @@ func (s Site) firstAffected() int {
 }
 
 // An edit is what remains of a declared edit at a position: its fingerprint
-// with its sites, and the first block whose keys and values it reached.
+// with its site, and the first block whose keys and values it reached.
 type edit struct {
 	what  string
+	site  Site
 	first int
 }
 
@@ -129,7 +130,7 @@ func (h *Hook) declared() []edit {
 	}
 	var es []edit
 	for _, s := range h.Sites {
-		es = append(es, edit{fmt.Sprintf("%s at %v", h.Edits.Fingerprint, s), s.firstAffected()})
+		es = append(es, edit{fmt.Sprintf("%s at %v", h.Edits.Fingerprint, s), s, s.firstAffected()})
 	}
 	return es
 }
@@ -192,7 +193,15 @@ func effective(es []edit, depth int) []edit {
 	es = slices.DeleteFunc(slices.Clone(es), func(e edit) bool { return e.first >= depth })
 	// Sites are reached in order of depth; within a site hooks keep the order
 	// given, since edits need not commute.
-	slices.SortStableFunc(es, func(a, b edit) int { return a.first - b.first })
+	slices.SortStableFunc(es, func(a, b edit) int {
+		switch {
+		case a.site.before(b.site):
+			return -1
+		case b.site.before(a.site):
+			return 1
+		}
+		return 0
+	})
 	return es
 }
 

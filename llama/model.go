@@ -223,6 +223,22 @@ func (m *Model) File() *gguf.File { return m.file }
 // the first call, which ctx may cancel, and kept.
 func (m *Model) SHA256(ctx context.Context) (string, error) { return m.file.SHA256(ctx) }
 
+// Quantisation names the storage format that holds most of the model's weights,
+// such as "Q4_K".
+func (m *Model) Quantisation() string {
+	elements := map[tensor.Type]int{}
+	for _, t := range m.file.Tensors() {
+		elements[t.Type] += t.Elements()
+	}
+	var most tensor.Type
+	for t, n := range elements {
+		if best := elements[most]; n > best || n == best && t < most {
+			most = t
+		}
+	}
+	return most.String()
+}
+
 // Close waits until the model's runners are closed and releases its memory.
 func (m *Model) Close() error {
 	m.runners.Wait()

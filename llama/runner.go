@@ -93,6 +93,8 @@ type Runner struct {
 	sets      *editSets
 	view      View
 
+	undeclared bool // the current pass has tainted a sequence
+
 	logits      []float32
 	logitsWidth int
 	logitSpans  []int // first row of logits of each span, and the end
@@ -168,7 +170,8 @@ type Pass struct {
 	Hooks []*Hook
 	// Recompute makes the pass compute a sequence anew from the first
 	// position that was computed under other edits or less deep, instead of
-	// failing. Hooks see those positions again.
+	// failing. Hooks see those positions again. Where such a pass fails, the
+	// positions that it did not complete are gone.
 	Recompute bool
 }
 
@@ -276,19 +279,22 @@ func (r *Runner) Forward(ctx context.Context, p *Pass) error {
 
 	r.logitSpans = r.logitSpans[:0]
 	total := 0
-	for i := range p.Spans {
+	for i := range spans {
 		r.logitSpans = append(r.logitSpans, total)
-		switch p.Spans[i].Logits {
+		switch spans[i].Logits {
 		case LastLogits:
-			total += min(1, len(p.Spans[i].Tokens))
+			total += min(1, len(spans[i].Tokens))
 		case AllLogits:
-			total += len(p.Spans[i].Tokens)
+			total += len(spans[i].Tokens)
 		}
+		// Until the pass has ended well, its positions are to be looked at.
+		spans[i].Seq.checked = passKey{}
 	}
 	r.logitSpans = append(r.logitSpans, total)
 	r.logits = resize(r.logits, total*r.logitsWidth)
 
 	done := 0
+	r.undeclared = false
 	for next := (cursor{spans: spans}); ; {
 		r.parts = next.take(r.parts[:0], r.options.BatchTokens)
 		if len(r.parts) == 0 {
@@ -300,8 +306,10 @@ func (r *Runner) Forward(ctx context.Context, p *Pass) error {
 		}
 		done += n
 	}
-	for i := range spans {
-		spans[i].Seq.checked = r.sets.key
+	if !r.undeclared {
+		for i := range spans {
+			spans[i].Seq.checked = r.sets.key
+		}
 	}
 	return nil
 }
@@ -388,6 +396,11 @@ func (r *Runner) check(p *Pass) error {
 // rewind truncates sequences to where they can be continued, and puts the
 // tokens that must be computed again before the new ones.
 func (r *Runner) rewind(spans []Span) ([]Span, error) {
+	for i := range spans {
+		if _, err := spans[i].Seq.mismatch(r.sets); err != nil && spans[i].Logits == AllLogits {
+			return nil, errors.New("llama: logits at all tokens cannot be had from a pass that recomputes")
+		}
+	}
 	spans = slices.Clone(spans)
 	for i := range spans {
 		s := &spans[i]
@@ -407,9 +420,6 @@ func (r *Runner) rewind(spans []Span) ([]Span, error) {
 		s.Seq.Truncate(from)
 		s.Roles = append(roles, s.Roles...)
 		s.Tokens = append(tokens, s.Tokens...)
-		if s.Logits == AllLogits {
-			return nil, errors.New("llama: logits at all tokens cannot be had from a pass that recomputes")
-		}
 	}
 	return spans, nil
 }

@@ -134,7 +134,9 @@ func parseSite(s string, blocks int) (Site, error) {
 	} else if n, ok := strings.CutPrefix(s, "l_out-"); ok {
 		where = n
 	} else if p, w, ok := strings.Cut(s, ":"); ok {
-		point, where = p, w
+		if point, where = p, w; p == FinalNorm.String() {
+			return Site{}, fmt.Errorf("%s has no block", p)
+		}
 	} else if _, err := strconv.Atoi(s); err == nil {
 		return Site{}, fmt.Errorf("a bare number is ambiguous; write resid_post:%s for the output of block %s, counted from 0", s, s)
 	}
@@ -201,6 +203,9 @@ func ParseSites(s string, blocks int) ([]Site, error) {
 			first, err := ParseSite(point+":0", blocks)
 			if err != nil {
 				return nil, err
+			}
+			if first.Point.String() != point { // another program's spelling
+				return nil, fmt.Errorf("llama: site %q: write %v:all", part, first.Point)
 			}
 			for b := range blocks {
 				keep(Site{first.Point, b})

@@ -95,7 +95,7 @@ func Attend(s *AttentionScratch, q Queries, pages []*Page, head int, scale float
 	totals := sums[q.N*width:]
 	for c := range q.N {
 		row := scores[c*stride:][:q.Len+c*q.Step]
-		totals[c] = asm.ExpSum(row, scale, asm.Max(row)*scale)
+		totals[c] = asm.ExpSum(row, scale, float32(asm.Max(row)*scale))
 	}
 	// The positions that all queries see, then those that only later ones do.
 	weigh(sums, width, scores, stride, pages, head, 0, q.Len, q.N)

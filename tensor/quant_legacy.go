@@ -99,7 +99,9 @@ func inverse(d float32) (id float32, ok bool) {
 }
 
 // nibble quantises x to 0…15 around a zero of 8, given the inverse scale. With
-// x·id from −8 to 8 only the upper end needs care.
+// x·id from −8 to 8 only the upper end needs care. The conversion is not
+// superfluous: without it the compiler may round product and sum only once,
+// which stores some elements differently.
 func nibble(x, id float32) byte {
 	return byte(min(int32(float32(x*id)+8.5), 15))
 }

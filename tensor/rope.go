@@ -34,7 +34,7 @@ func (r *Rope) Extend(n int) {
 	}
 	for pos := len(r.cos) / pairs; pos < n; pos++ {
 		for _, f := range r.freqs {
-			sin, cos := sincos(float64(pos) * f)
+			sin, cos := sincos(float64(float64(pos) * f)) // rounded, whatever is inlined
 			r.sin = append(r.sin, float32(sin))
 			r.cos = append(r.cos, float32(cos))
 		}

@@ -232,27 +232,31 @@ func dotAVX2() {
 }
 
 func maxAVX2() {
-	TEXT("maxAVX2", NOSPLIT, "func(lanes *[16]float32, x *float32, n int)")
+	TEXT("maxAVX2", NOSPLIT, "func(x *float32, n int) float32")
 	Pragma("noescape")
-	Doc("maxAVX2 raises lanes[i%16] to x[i] for i < n, a multiple of 16.")
-	lanes := Load(Param("lanes"), GP64())
+	Doc("maxAVX2 gives the greatest x[i] for i < n, a positive multiple of 16.")
 	x := Load(Param("x"), GP64())
 	n := Load(Param("n"), GP64())
 	a := [2]VecVirtual{YMM(), YMM()}
-	v := [2]VecVirtual{YMM(), YMM()}
 	for h := range 2 {
-		VMOVUPS(at(lanes, h), a[h])
+		VMOVUPS(at(x, h), a[h])
 	}
 	loop16(n, func() {
 		for h := range 2 {
-			VMOVUPS(at(x, h), v[h])
-			// The lane stays where neither is greater, as in `if x > lane`.
-			VMAXPS(a[h], v[h], a[h])
+			VMAXPS(at(x, h), a[h], a[h])
 		}
 	}, x)
-	for h := range 2 {
-		VMOVUPS(a[h], at(lanes, h))
-	}
+	// The greatest of 16 is the same whichever way they are compared.
+	VMAXPS(a[1], a[0], a[0])
+	half := XMM()
+	VEXTRACTF128(Imm(1), a[0], half)
+	m := a[0].AsX()
+	VMAXPS(half, m, m)
+	VPERMILPS(Imm(0x4e), m, half)
+	VMAXPS(half, m, m)
+	VPERMILPS(Imm(0xb1), m, half)
+	VMAXPS(half, m, m)
+	Store(m, ReturnIndex(0))
 	VZEROUPPER()
 	RET()
 }

@@ -118,8 +118,8 @@ func (f *File) Size() int64 { return f.size }
 func (f *File) Alignment() int { return f.alignment }
 
 // SHA256 gives the hash of the whole file as 64 hexadecimal digits. It is
-// computed at the first call, at the speed of the disk or about a second per
-// gigabyte, and kept. It fails where ctx ends first (errors.Is ctx.Err()), and
+// computed at the first call, which takes seconds for a model of gigabytes, and
+// kept. It fails where ctx ends first (errors.Is ctx.Err()), and
 // after Close unless it was computed before.
 func (f *File) SHA256(ctx context.Context) (string, error) {
 	select {

@@ -186,8 +186,35 @@ func TestOtherWriters(t *testing.T) {
 				require.NotEmpty(t, f.Tensors())
 			}
 			use(t, f)
+
+			// These writers keep to the same order and padding as Encode, so
+			// that the bytes agree too, up to padding after a bare vocabulary.
+			want, err := os.ReadFile(path)
+			require.NoError(t, err)
+			got := encodeAgain(t, f)
+			require.True(t, bytes.HasPrefix(got, want))
+			require.Less(t, len(got)-len(want), f.Alignment())
 		})
 	}
+}
+
+// encodeAgain writes everything that a file holds.
+func encodeAgain(t *testing.T, f *File) []byte {
+	t.Helper()
+	var kvs []KV
+	for _, key := range f.Keys() {
+		v, _ := f.Get(key)
+		kvs = append(kvs, KV{key, v})
+	}
+	var tensors []TensorData
+	for _, x := range f.Tensors() {
+		data, err := x.Data()
+		require.NoError(t, err)
+		tensors = append(tensors, TensorData{x.Name, x.Type, x.Dims, data})
+	}
+	var b bytes.Buffer
+	require.NoError(t, Encode(&b, kvs, tensors, EncodeOptions{Version: f.Version}))
+	return b.Bytes()
 }
 
 func BenchmarkOpenVocabulary(b *testing.B) {

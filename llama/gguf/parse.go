@@ -52,10 +52,11 @@ func (c *cursor) fail(offset int, format string, args ...any) error {
 
 func (c *cursor) left() int { return len(c.data) - c.pos }
 
-// take gives the next n bytes; what names them in the error.
-func (c *cursor) take(n int, what string) ([]byte, error) {
+// take gives the next n bytes. What they are (of and what, joined only when
+// needed, as this runs for every word of a vocabulary) goes into the error.
+func (c *cursor) take(n int, of, what string) ([]byte, error) {
 	if n > c.left() {
-		return nil, c.fail(c.pos, "file is truncated: %s needs %d bytes, %d are left", what, n, c.left())
+		return nil, c.fail(c.pos, "file is truncated: %s%s needs %d bytes, %d are left", of, what, n, c.left())
 	}
 	b := c.data[c.pos : c.pos+n]
 	c.pos += n
@@ -63,15 +64,15 @@ func (c *cursor) take(n int, what string) ([]byte, error) {
 }
 
 func (c *cursor) uint32(what string) (uint32, error) {
-	b, err := c.take(4, what)
+	b, err := c.take(4, "", what)
 	if err != nil {
 		return 0, err
 	}
 	return binary.LittleEndian.Uint32(b), nil
 }
 
-func (c *cursor) uint64(what string) (uint64, error) {
-	b, err := c.take(8, what)
+func (c *cursor) uint64(of, what string) (uint64, error) {
+	b, err := c.take(8, of, what)
 	if err != nil {
 		return 0, err
 	}
@@ -82,7 +83,7 @@ func (c *cursor) uint64(what string) (uint64, error) {
 // and refuses a number for which the file is too short.
 func (c *cursor) count(least int, what string) (int, error) {
 	at := c.pos
-	n, err := c.uint64("the number of " + what)
+	n, err := c.uint64("the number of ", what)
 	if err != nil {
 		return 0, err
 	}
@@ -95,14 +96,14 @@ func (c *cursor) count(least int, what string) (int, error) {
 // text reads a string; what names it in errors.
 func (c *cursor) text(what string) ([]byte, error) {
 	at := c.pos
-	n, err := c.uint64("the length of " + what)
+	n, err := c.uint64("the length of ", what)
 	if err != nil {
 		return nil, err
 	}
 	if n > uint64(c.left()) {
 		return nil, c.fail(at, "%s is %d bytes long, %d are left", what, n, c.left())
 	}
-	return c.take(int(n), what)
+	return c.take(int(n), "", what)
 }
 
 // name reads a key or a tensor name.
@@ -148,7 +149,7 @@ func (c *cursor) value(t ValueType, depth int) (v Value, start int, err error) {
 		return c.array(depth + 1)
 
 	default:
-		b, err := c.take(t.size(), "a "+t.String())
+		b, err := c.take(t.size(), "a ", t.String())
 		if err == nil && t == TypeBool && b[0] > 1 {
 			err = c.fail(start, "a bool is %d, want 0 or 1", b[0])
 		}
@@ -182,7 +183,7 @@ func (c *cursor) array(depth int) (v Value, start int, err error) {
 			v.depth = max(v.depth, e.depth+1)
 		}
 	case TypeBool:
-		b, _ := c.take(n, "") // count made sure of the length
+		b, _ := c.take(n, "", "") // count made sure of the length
 		for i, x := range b {
 			if x > 1 {
 				return v, 0, c.fail(start+i, "element %d of an array of bools is %d, want 0 or 1", i, x)
@@ -396,7 +397,7 @@ func (c *cursor) tensor(alignment int) (t Tensor, field int, err error) {
 	elements := uint64(1)
 	for i := range n {
 		at := c.pos
-		d, err := c.uint64("a dimension")
+		d, err := c.uint64("", "a dimension")
 		if err != nil {
 			return t, 0, err
 		}
@@ -428,7 +429,7 @@ func (c *cursor) tensor(alignment int) (t Tensor, field int, err error) {
 	}
 
 	field = c.pos
-	offset, err := c.uint64("the data offset")
+	offset, err := c.uint64("", "the data offset")
 	if err != nil {
 		return t, 0, err
 	}

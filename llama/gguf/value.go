@@ -281,6 +281,10 @@ func (v Value) bits(i int) uint64 {
 }
 
 func littleEndian(s string) (b uint64) {
+	if len(s) == 8 { // string lengths, of which there are many: one load
+		return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+			uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+	}
 	for i := len(s) - 1; i >= 0; i-- {
 		b = b<<8 | uint64(s[i])
 	}

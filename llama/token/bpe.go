@@ -9,18 +9,22 @@ import (
 // Byte-level BPE writes each byte as a printable character, so that a token is
 // printable text whatever bytes it stands for: printable characters of Latin-1
 // stand for themselves, the other bytes, in order, for U+0100 and up.
-var runeBytes = func() map[rune]byte {
-	all := make(map[rune]byte, 256)
-	moved := rune(0x100)
-	for b := range 256 {
-		r := rune(b)
-		if !(b >= '!' && b <= '~' || b >= 0xA1 && b <= 0xAC || b >= 0xAE) {
-			r = moved
-			moved++
-		}
-		all[r] = byte(b)
+//
+// runeBytes is the way back, -1 for characters outside that alphabet.
+var runeBytes = func() (t [0x144]int16) {
+	for r := range t {
+		t[r] = -1
 	}
-	return all
+	moved := 0x100
+	for b := range 256 {
+		if b >= '!' && b <= '~' || b >= 0xA1 && b <= 0xAC || b >= 0xAE {
+			t[b] = int16(b)
+			continue
+		}
+		t[moved] = int16(b)
+		moved++
+	}
+	return t
 }()
 
 // appendBytesOf appends the bytes that text in the byte alphabet stands for.
@@ -28,11 +32,10 @@ var runeBytes = func() map[rune]byte {
 func appendBytesOf(dst []byte, text string) ([]byte, bool) {
 	n := len(dst)
 	for _, r := range text {
-		b, ok := runeBytes[r]
-		if !ok {
+		if int(r) >= len(runeBytes) || runeBytes[r] < 0 {
 			return dst[:n], false
 		}
-		dst = append(dst, b)
+		dst = append(dst, byte(runeBytes[r]))
 	}
 	return dst, true
 }
@@ -44,7 +47,7 @@ type bpeModel struct {
 	splitter
 	merges map[uint64]uint64 // left<<32 | right → rank<<32 | into
 	bytes  [256]int32        // symbol of one byte
-	words  map[string]int32  // whole words; nil unless the splitter wants them
+	words  map[string]int32  // symbols by what they spell; nil unless the splitter wants whole words
 	size   int32             // number of tokens
 }
 
@@ -57,72 +60,66 @@ func newBPE(t *Tokenizer, s splitter, merges []string) (*bpeModel, error) {
 
 	// Symbols by the bytes they stand for. A user-defined token is written as
 	// plain text and may stand for the same bytes as a normal one, which then
-	// has precedence.
+	// has precedence. The keys share the memory of one string.
+	spelled := string(t.blob)
+	var buf []byte
 	symbols := make(map[string]int32, len(t.texts))
 	for id, typ := range t.types {
-		switch typ {
-		case TypeNormal, TypeUnused:
-			if b, ok := appendBytesOf(nil, t.texts[id]); ok && len(b) > 0 {
-				symbols[string(b)] = int32(id)
+		key := spelled[t.pieces[id]:t.pieces[id+1]]
+		switch {
+		case key == "":
+		case typ == TypeNormal || typ == TypeUnused:
+			// Written in the byte alphabet? Otherwise no bytes make this token.
+			var ok bool
+			if buf, ok = appendBytesOf(buf[:0], t.texts[id]); ok {
+				symbols[key] = int32(id)
 			}
-		}
-	}
-	for id, typ := range t.types {
-		if typ == TypeUserDefined && t.texts[id] != "" {
-			if _, ok := symbols[t.texts[id]]; !ok {
-				symbols[t.texts[id]] = int32(id)
+		case typ == TypeUserDefined:
+			if _, ok := symbols[key]; !ok {
+				symbols[key] = int32(id)
 			}
 		}
 	}
 	if s.wholeWords {
-		m.words = make(map[string]int32, len(symbols))
-		for b, id := range symbols {
-			m.words[b] = id
-		}
+		m.words = symbols
 	}
 
 	virtual := m.size
-	intern := func(b string) int32 {
-		id, ok := symbols[b]
+	intern := func(b []byte) int32 {
+		id, ok := symbols[string(b)]
 		if !ok {
 			id = virtual
 			virtual++
-			symbols[b] = id
+			symbols[string(b)] = id
 		}
 		return id
 	}
 	for b := range m.bytes {
-		id := intern(string([]byte{byte(b)}))
+		id := intern([]byte{byte(b)})
 		m.bytes[b] = id
 		t.byteIDs[b] = -1
 		if id < m.size {
 			t.byteIDs[b] = id
 		}
 	}
-	var buf []byte
 	for rank, text := range merges {
-		// The left part may itself begin with a space only in vocabularies that
-		// are not byte-level; so the first space after it parts the two.
-		cut := -1
-		if len(text) > 0 {
-			cut = strings.IndexByte(text[1:], ' ') + 1
+		l, r, ok := strings.Cut(text, " ")
+		if !ok || l == "" || r == "" || len(text) > 2*maxTokenLen+1 {
+			return nil, fmt.Errorf("merge %d %q is not two parts with a space between them", rank, clip(text))
 		}
-		if cut < 1 || len(text) > 2*maxTokenLen+1 {
-			return nil, fmt.Errorf("token: merge %d %q is not two parts with a space between them", rank, clip(text))
-		}
-		left, ok1 := appendBytesOf(buf[:0], text[:cut])
+		left, ok1 := appendBytesOf(buf[:0], l)
 		n := len(left)
-		both, ok2 := appendBytesOf(left, text[cut+1:])
+		both, ok2 := appendBytesOf(left, r)
 		buf = both
-		if !ok1 || !ok2 || n == len(both) {
-			return nil, fmt.Errorf("token: merge %d %q is not written in the byte alphabet", rank, clip(text))
+		if !ok1 || !ok2 {
+			return nil, fmt.Errorf("merge %d %q is not written in the byte alphabet", rank, clip(text))
 		}
-		a, b := intern(string(both[:n])), intern(string(both[n:]))
+		a, b := intern(both[:n]), intern(both[n:])
 		key := uint64(a)<<32 | uint64(b)
 		if _, dup := m.merges[key]; dup {
 			continue // a merge that is listed twice has its first rank
 		}
-		m.merges[key] = uint64(rank)<<32 | uint64(intern(string(both)))
+		m.merges[key] = uint64(rank)<<32 | uint64(intern(both))
 	}
 	return m, nil
 }
@@ -151,7 +148,7 @@ func (t *Tokenizer) encodeBPE(out []Token, text string, base int, w *merging) []
 func (t *Tokenizer) encodeWord(out []Token, word string, base int, w *merging) []Token {
 	m := t.bpe
 	if m.words != nil {
-		if id, ok := m.words[word]; ok {
+		if id, ok := m.words[word]; ok && id < m.size {
 			return append(out, Token{id, base, base + len(word)})
 		}
 	}

@@ -2,17 +2,18 @@ package token
 
 import (
 	"errors"
+	"fmt"
 	"math"
 
 	"github.com/limbic-go/limbic/llama/gguf"
 )
 
-// FromGGUF makes the tokenizer of a model file. Errors about a key name the
-// file and the key.
+// FromGGUF makes the tokenizer of a model file, from the keys tokenizer.ggml.*.
+// Errors about a key name the file and the key, other errors the file.
 //
 // Where a "llama" vocabulary names no BOS, EOS or unknown id, ids 1, 2 and 0
-// have these roles if the types of the tokens agree, as writers have always
-// taken for granted. The key tokenizer.ggml.remove_extra_whitespaces isn't
+// have these roles if the types of the tokens agree (without types, their texts),
+// as writers have always taken for granted. The key tokenizer.ggml.remove_extra_whitespaces isn't
 // used: text is encoded as it is.
 func FromGGUF(f *gguf.File) (*Tokenizer, error) {
 	const prefix = "tokenizer.ggml."
@@ -76,14 +77,20 @@ func FromGGUF(f *gguf.File) (*Tokenizer, error) {
 	}
 
 	if v.Model == "llama" {
-		role := func(id *int32, def int, typ int32) {
-			if *id < 0 && def < len(v.Types) && v.Types[def] == typ {
+		role := func(id *int32, def int, typ int32, text string) {
+			agrees := def < len(v.Types) && v.Types[def] == typ ||
+				len(v.Types) == 0 && def < len(v.Tokens) && v.Tokens[def] == text
+			if *id < 0 && agrees {
 				*id = int32(def)
 			}
 		}
-		role(&v.BOS, 1, TypeControl)
-		role(&v.EOS, 2, TypeControl)
-		role(&v.UNK, 0, TypeUnknown)
+		role(&v.BOS, 1, TypeControl, "<s>")
+		role(&v.EOS, 2, TypeControl, "</s>")
+		role(&v.UNK, 0, TypeUnknown, "<unk>")
 	}
-	return New(v)
+	t, err := build(v)
+	if err != nil {
+		return nil, fmt.Errorf("token: %s: %w", f.Path, err)
+	}
+	return t, nil
 }

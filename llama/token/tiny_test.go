@@ -20,7 +20,7 @@ func tinySPM() Vocab {
 	}
 	v.UNK, v.BOS, v.EOS = 0, 1, 2
 	for i, text := range []string{ // from 259 on
-		"▁t", "he", "▁the", "er", "▁a", "in", "ing", "▁▁", "ll", "ello", "▁h", "ell", "▁hello",
+		"▁t", "he", "▁the", "er", "▁a", "in", "ing", "▁▁", "ll", "hell", "hello", "▁hello",
 		"▁", "t", "h", "e", "r", "a", "i", "n", "g", "l", "o", "<", "s", ">", "<s", "/", "é", "x", "xx", "xxx",
 	} {
 		add(text, -float32(i), TypeNormal)
@@ -36,7 +36,9 @@ func tinyBPE() Vocab {
 	v.Pre = "gpt-2"
 	spell := make([]string, 256)
 	for r, b := range runeBytes {
-		spell[b] = string(r)
+		if b >= 0 {
+			spell[b] = string(rune(r))
+		}
 	}
 	v.Tokens = append(v.Tokens, spell...)
 	for _, m := range [][2]string{ // in order of rank; the tokens are 256 and up

@@ -2,6 +2,7 @@ package token
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -86,6 +87,15 @@ type Tokenizer struct {
 // strings of v but not its slices. The vocabulary isn't trusted: whatever is
 // wrong with it is an error.
 func New(v Vocab) (*Tokenizer, error) {
+	t, err := build(v)
+	if err != nil {
+		return nil, fmt.Errorf("token: %w", err)
+	}
+	return t, nil
+}
+
+// build is New, with errors that don't say yet where the vocabulary is from.
+func build(v Vocab) (*Tokenizer, error) {
 	t := &Tokenizer{
 		model: v.Model,
 		texts: slices.Clone(v.Tokens),
@@ -110,7 +120,7 @@ func New(v Vocab) (*Tokenizer, error) {
 	case "gpt2":
 		s, ok := splitterByName(v.Pre)
 		if !ok {
-			return nil, fmt.Errorf("token: unknown pre-tokenizer %q; supported are %s", clip(v.Pre), strings.Join(Splitters(), ", "))
+			return nil, fmt.Errorf("unknown pre-tokenizer %q; supported are %s", clip(v.Pre), strings.Join(Splitters(), ", "))
 		}
 		mayAddBOS = s.addBOS
 		t.pre = s.name
@@ -124,10 +134,10 @@ func New(v Vocab) (*Tokenizer, error) {
 	t.addBOS = orDefault(v.AddBOS, mayAddBOS && t.bos >= 0)
 	t.addEOS = orDefault(v.AddEOS, false)
 	if t.addBOS && t.bos < 0 {
-		return nil, fmt.Errorf("token: vocabulary asks for a beginning-of-sequence token but names none")
+		return nil, errors.New("vocabulary asks for a beginning-of-sequence token but names none")
 	}
 	if t.addEOS && t.eos < 0 {
-		return nil, fmt.Errorf("token: vocabulary asks for an end-of-sequence token but names none")
+		return nil, errors.New("vocabulary asks for an end-of-sequence token but names none")
 	}
 	t.setMatchers()
 	t.hash = t.sum(&v)
@@ -155,34 +165,34 @@ func (t *Tokenizer) check(v *Vocab) error {
 	n := len(v.Tokens)
 	switch {
 	case v.Model != "llama" && v.Model != "gpt2":
-		return fmt.Errorf("token: unknown tokenizer model %q; supported are gpt2, llama", clip(v.Model))
+		return fmt.Errorf("unknown tokenizer model %q; supported are gpt2, llama", clip(v.Model))
 	case n == 0:
-		return fmt.Errorf("token: vocabulary has no tokens")
+		return errors.New("vocabulary has no tokens")
 	case n > maxTokens:
-		return fmt.Errorf("token: vocabulary has %d tokens, more than %d", n, maxTokens)
+		return fmt.Errorf("vocabulary has %d tokens, more than %d", n, maxTokens)
 	case len(v.Merges) > maxMerges:
-		return fmt.Errorf("token: vocabulary has %d merges, more than %d", len(v.Merges), maxMerges)
+		return fmt.Errorf("vocabulary has %d merges, more than %d", len(v.Merges), maxMerges)
 	case v.Model == "llama" && len(v.Scores) == 0:
-		return fmt.Errorf("token: vocabulary of model llama has no scores")
+		return errors.New("vocabulary of model llama has no scores")
 	case len(v.Scores) != 0 && len(v.Scores) != n:
-		return fmt.Errorf("token: vocabulary has %d tokens but %d scores", n, len(v.Scores))
+		return fmt.Errorf("vocabulary has %d tokens but %d scores", n, len(v.Scores))
 	case len(v.Types) != 0 && len(v.Types) != n:
-		return fmt.Errorf("token: vocabulary has %d tokens but %d token types", n, len(v.Types))
+		return fmt.Errorf("vocabulary has %d tokens but %d token types", n, len(v.Types))
 	case v.Model == "gpt2" && len(v.Merges) == 0:
-		return fmt.Errorf("token: vocabulary of model gpt2 has no merges")
+		return errors.New("vocabulary of model gpt2 has no merges")
 	}
 	total := 0
 	for id, text := range v.Tokens {
 		if len(text) > maxTokenLen {
-			return fmt.Errorf("token: token %d is %d bytes long, more than %d", id, len(text), maxTokenLen)
+			return fmt.Errorf("token %d is %d bytes long, more than %d", id, len(text), maxTokenLen)
 		}
 		if total += len(text); total > maxVocabSize {
-			return fmt.Errorf("token: tokens hold more than %d bytes of text", maxVocabSize)
+			return fmt.Errorf("tokens hold more than %d bytes of text", maxVocabSize)
 		}
 	}
 	for id, s := range v.Scores {
 		if math.IsNaN(float64(s)) {
-			return fmt.Errorf("token: score of token %d is not a number", id)
+			return fmt.Errorf("score of token %d is not a number", id)
 		}
 	}
 	for _, x := range []struct {
@@ -193,7 +203,7 @@ func (t *Tokenizer) check(v *Vocab) error {
 		{"end-of-message", v.EOM}, {"unknown", v.UNK}, {"padding", v.PAD},
 	} {
 		if x.id < -1 || int(x.id) >= n {
-			return fmt.Errorf("token: %s token id %d is outside the vocabulary of %d tokens", x.name, x.id, n)
+			return fmt.Errorf("%s token id %d is outside the vocabulary of %d tokens", x.name, x.id, n)
 		}
 	}
 	return t.setTypes(v)
@@ -207,12 +217,12 @@ func (t *Tokenizer) setTypes(v *Vocab) error {
 		for id, typ := range t.types {
 			switch {
 			case typ < TypeUndefined || typ > TypeByte:
-				return fmt.Errorf("token: token %d has type %d, which is not a token type", id, typ)
+				return fmt.Errorf("token %d has type %d, which is not a token type", id, typ)
 			case typ == TypeUndefined:
 				t.types[id] = TypeNormal
 			case typ == TypeByte:
 				if _, ok := parseByte(v.Tokens[id]); !ok {
-					return fmt.Errorf("token: token %d %q has type byte but is not written <0xXX>", id, clip(v.Tokens[id]))
+					return fmt.Errorf("token %d %q has type byte but is not written <0xXX>", id, clip(v.Tokens[id]))
 				}
 			}
 		}
@@ -267,7 +277,7 @@ func (t *Tokenizer) index() error {
 			continue
 		}
 		if first, ok := t.ids[text]; ok {
-			return fmt.Errorf("token: tokens %d and %d are both %q", first, id, clip(text))
+			return fmt.Errorf("tokens %d and %d are both %q", first, id, clip(text))
 		}
 		t.ids[text] = int32(id)
 	}

@@ -109,12 +109,11 @@ func checkEncoding(tok *Tokenizer, text string, got []Token) error {
 	if back := tok.Decode(IDs(got)); string(back) != text {
 		return fmt.Errorf("decoded %q from %q", back, text)
 	}
-	// Without prefix spaces, each token alone stands for its span.
-	if !tok.AddsSpacePrefix() {
-		for i, x := range got {
-			if p := tok.Piece(x.ID); string(p) != text[x.Start:x.End] && !tok.IsControl(x.ID) {
-				return fmt.Errorf("token %d is %q but spans %q", i, p, text[x.Start:x.End])
-			}
+	// Each token alone stands for its span, but for a prefix space.
+	for i, x := range got {
+		span, p := text[x.Start:x.End], string(tok.Piece(x.ID))
+		if p != span && !(tok.AddsSpacePrefix() && p == " "+span) {
+			return fmt.Errorf("token %d is %q but spans %q", i, p, span)
 		}
 	}
 	return nil

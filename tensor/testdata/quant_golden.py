@@ -59,6 +59,19 @@ def inputs(rng, n):
     return (rng.standard_normal(n) * 2.0 ** rng.integers(-20, 12, n)).astype(np.float32)
 
 
+def fused(rng):
+    """A block that Q4_0 stores differently if x/d + 8.5 is rounded only once."""
+    while True:
+        top = np.float32(rng.uniform(0.5, 1))
+        inverse = np.float32(1) / (top / np.float32(-8))
+        level = rng.integers(1, 16, 1 << 14) - 8.5
+        x = (level * (1 + rng.uniform(-1, 1, level.size) * 2.0 ** -20) / inverse).astype(np.float32)
+        once = (x.astype(np.float64) * np.float64(inverse) + 8.5).astype(np.float32)
+        x = x[np.trunc(once) != np.trunc(x * inverse + np.float32(8.5))]
+        if x.size:
+            return np.concatenate([[top], np.resize(x, 31)])
+
+
 def quant_inputs(rng):
     """Blocks of 32 that a quantiser may find difficult."""
     b = [rng.standard_normal(32 * 24) * 0.03]
@@ -78,6 +91,7 @@ def quant_inputs(rng):
     b.append(np.array([1e-45, -1e-45] * 16))  # the scale is zero in float32
     b.append(rng.standard_normal(32) * 1e-39 + 2e-39)  # 1/scale overflows
     b.append(np.linspace(-65504, 65504, 32))
+    b += [fused(rng) for _ in range(4)]
     # float16: ties between neighbours, both ways, and the ends of its range.
     b.append(np.array([1 + 1 / 2048, 1 + 3 / 2048, 65519, -65519, 2.0 ** -25, 3 * 2.0 ** -25, 2.0 ** -24 * 1.5, 2.0 ** -14 - 2.0 ** -25] * 4))
     # bfloat16: ties.

@@ -1,0 +1,300 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"runtime"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/limbic-go/limbic/asm"
+	"github.com/limbic-go/limbic/llama"
+	"github.com/limbic-go/limbic/llama/gguf"
+	"github.com/limbic-go/limbic/llama/token"
+)
+
+// exampleModel is the MODEL of the examples in help texts, which run from the
+// root of the repository.
+const exampleModel = "testdata/models/quant-q4_k_m.gguf"
+
+// examples formats a command's examples; MODEL in them becomes exampleModel.
+func examples(lines ...string) string {
+	return "  " + strings.ReplaceAll(strings.Join(lines, "\n  "), "MODEL", exampleModel)
+}
+
+// noArgs and oneModel check positional arguments.
+func noArgs(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usagef("unexpected argument %q", args[0])
+	}
+	return nil
+}
+
+func oneModel(_ *cobra.Command, args []string) error {
+	switch len(args) {
+	case 0:
+		return usagef("MODEL is missing: a path to a .gguf file")
+	case 1:
+		return nil
+	}
+	return usagef("unexpected argument %q", args[1])
+}
+
+// openFile opens the file that MODEL names.
+func openFile(name string) (*gguf.File, error) {
+	info, err := os.Stat(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("model %q: no such file; MODEL is a path to a .gguf file", name)
+	case err != nil:
+		return nil, fmt.Errorf("model %q: %w", name, err)
+	case info.IsDir():
+		return nil, fmt.Errorf("model %q: is a folder; MODEL is a path to a .gguf file", name)
+	}
+	return gguf.Open(name)
+}
+
+// maxThreads is far above what any machine has: more are a slip of the finger.
+const maxThreads = 1 << 12
+
+// engineFlags are the flags of every command that runs a model.
+type engineFlags struct {
+	threads   int
+	precision precisionFlag
+}
+
+func (f *engineFlags) register(cmd *cobra.Command) {
+	cmd.Flags().IntVar(&f.threads, "threads", 0, "threads to compute with; 0 means one for each physical core")
+	cmd.Flags().Var(&f.precision, "precision", "how activations meet quantised weights: exact")
+}
+
+// check is called before a model is opened.
+func (f *engineFlags) check() error {
+	if f.threads < 0 || f.threads > maxThreads {
+		return usagef("--threads %d is not between 0 and %d", f.threads, maxThreads)
+	}
+	return nil
+}
+
+// precisionFlag makes a flag of a precision, so that a bad value is an error of
+// usage.
+type precisionFlag struct{ llama.Precision }
+
+var _ pflag.Value = (*precisionFlag)(nil)
+
+// Type is what the help calls the value.
+func (*precisionFlag) Type() string { return "mode" }
+
+// Set reads the value of the flag.
+func (f *precisionFlag) Set(s string) error {
+	p, err := llama.ParsePrecision(s)
+	if err != nil {
+		return errors.New(strings.TrimPrefix(err.Error(), "llama: "))
+	}
+	f.Precision = p
+	return nil
+}
+
+// An engine is a model that is ready to run.
+type engine struct {
+	model  *llama.Model
+	runner *llama.Runner
+	tok    *token.Tokenizer
+	blocks int
+}
+
+// openEngine opens the model that MODEL names and starts its threads. Whoever
+// opens it closes it.
+func openEngine(name string, f *engineFlags) (*engine, error) {
+	if err := f.check(); err != nil {
+		return nil, err
+	}
+	file, err := openFile(name)
+	if err != nil {
+		return nil, err
+	}
+	m, err := llama.New(file)
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	r, err := m.NewRunner(llama.RunnerOptions{Threads: f.threads, Precision: f.precision.Precision})
+	if err != nil {
+		m.Close()
+		return nil, err
+	}
+	return &engine{model: m, runner: r, tok: m.Tokenizer(), blocks: m.Config().Blocks}, nil
+}
+
+func (e *engine) close() {
+	e.runner.Close()
+	e.model.Close()
+}
+
+// checkContext refuses tokens that the model's context does not hold, before
+// work is spent on those that it does.
+func (e *engine) checkContext(tokens []token.Token) error {
+	if n, c := len(tokens), e.model.Config().Context; n > c {
+		return fmt.Errorf("the text has %s, BOS included; the model's context holds %s", counted(n, "token"), grouped(c))
+	}
+	return nil
+}
+
+// stepTokens is how many tokens feed computes between reports of progress.
+const stepTokens = 512
+
+// maxLogits bounds the memory for logits of one step: 64 MiB.
+const maxLogits = 16 << 20
+
+// feed appends tokens to a sequence in steps, so that progress can be shown and
+// the memory for logits stays bounded. With AllLogits, each is called after
+// every step with the indices of the tokens that Logits then holds; with
+// LastLogits the runner holds those of the last token at the end.
+func (e *engine) feed(ctx context.Context, s *llama.Sequence, tokens []token.Token, logits llama.LogitsWanted,
+	hooks []*llama.Hook, progress func(done, total int), each func(from, until int) error) error {
+	step := stepTokens
+	if logits == llama.AllLogits {
+		step = max(1, min(step, maxLogits/e.model.Config().Vocabulary))
+	}
+	for from := 0; from < len(tokens); from += step {
+		until := min(from+step, len(tokens))
+		span := llama.Span{Seq: s, Tokens: tokens[from:until], Logits: logits}
+		if logits == llama.LastLogits && until < len(tokens) {
+			span.Logits = llama.NoLogits
+		}
+		if err := e.runner.Forward(ctx, &llama.Pass{Spans: []llama.Span{span}, Hooks: hooks}); err != nil {
+			return interruptedError{err, fmt.Sprintf("after %d of %s", from, counted(len(tokens), "token"))}.orJust(ctx)
+		}
+		if each != nil {
+			if err := each(from, until); err != nil {
+				return err
+			}
+		}
+		progress(until, len(tokens))
+	}
+	return nil
+}
+
+// orJust is the error itself unless the context ended.
+func (e interruptedError) orJust(ctx context.Context) error {
+	if ctx.Err() == nil {
+		return e.err
+	}
+	return e
+}
+
+// parseSites reads a flag that names sites; "" is the default site.
+func (e *engine) parseSites(flag, value string) ([]llama.Site, error) {
+	if value == "" {
+		return []llama.Site{llama.DefaultSite(e.blocks)}, nil
+	}
+	sites, err := llama.ParseSites(value, e.blocks)
+	if err != nil {
+		return nil, usagef("--%s: %s", flag, strings.TrimPrefix(err.Error(), "llama: "))
+	}
+	return sites, nil
+}
+
+// A provenance says what a result was made from and how. Every JSON document
+// and every file carries one.
+type provenance struct {
+	Limbic          string            `json:"limbic"`
+	Revision        string            `json:"revision,omitempty"`
+	Go              string            `json:"go"`
+	Kernels         string            `json:"kernels"`
+	Model           string            `json:"model,omitempty"`
+	ModelPath       string            `json:"model_path,omitempty"`
+	ModelSHA256     string            `json:"model_sha256,omitempty"`
+	Architecture    string            `json:"architecture,omitempty"`
+	Quantisation    string            `json:"quantisation,omitempty"`
+	TokenizerSHA256 string            `json:"tokenizer_sha256,omitempty"`
+	Precision       string            `json:"precision,omitempty"`
+	Threads         int               `json:"threads,omitempty"`
+	Seed            uint64            `json:"seed"`
+	Sites           []siteNote        `json:"sites,omitempty"`
+	Definitions     map[string]string `json:"definitions,omitempty"`
+}
+
+// A siteNote names a site and says in words what it is.
+type siteNote struct {
+	Site        string `json:"site"`
+	Description string `json:"description"`
+}
+
+// programProvenance is what every provenance begins with.
+func programProvenance() provenance {
+	return provenance{
+		Limbic: version, Revision: revision(), Go: runtime.Version(), Kernels: asm.Current().String(),
+	}
+}
+
+// fileProvenance is that of a result that comes from a model's file without
+// running it. tok is nil where the file has no usable tokenizer. It reads the
+// whole file once, for its hash.
+func fileProvenance(ctx context.Context, f *gguf.File, tok *token.Tokenizer) (provenance, error) {
+	p := programProvenance()
+	p.ModelPath = f.Path
+	// These may be missing or have another type: then there's nothing to state.
+	p.Model, _ = f.StringOr("general.name", "")
+	p.Architecture, _ = f.StringOr("general.architecture", "")
+	p.Quantisation = quantisationOf(f).label
+	if tok != nil {
+		p.TokenizerSHA256 = tok.Hash()
+	}
+	var err error
+	p.ModelSHA256, err = f.SHA256(ctx)
+	return p, err
+}
+
+// provenance is that of a result that running the model gave.
+func (e *engine) provenance(ctx context.Context, sites []llama.Site) (provenance, error) {
+	// What was computed is not to be lost to an interrupt: the hash is still
+	// taken then.
+	p, err := fileProvenance(context.WithoutCancel(ctx), e.model.File(), e.tok)
+	if err != nil {
+		return p, err
+	}
+	o := e.runner.Options()
+	p.Precision, p.Threads = o.Precision.String(), o.Threads
+	for _, s := range sites {
+		p.Sites = append(p.Sites, siteNote{s.String(), s.Describe(e.blocks)})
+	}
+	return p, nil
+}
+
+// define adds definitions to a provenance, given as name and text in turn.
+func (p *provenance) define(pairs ...string) {
+	if p.Definitions == nil {
+		p.Definitions = map[string]string{}
+	}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		p.Definitions[pairs[i]] = pairs[i+1]
+	}
+}
+
+// defineText states how a text became tokens.
+func (p *provenance) defineText(f *textFlags) {
+	bos := "as the model file says"
+	if f.noBOS {
+		bos = "none"
+	}
+	special := "text"
+	if f.special {
+		special = "tokens"
+	}
+	p.define("bos", bos, "special_tokens_in_text", special, "format", "raw")
+}
+
+// finite refuses numbers that JSON cannot hold, by name.
+func finite(what string, x float64) error {
+	if math.IsNaN(x) || math.IsInf(x, 0) {
+		return fmt.Errorf("%s is %v: the model or its input is out of range", what, x)
+	}
+	return nil
+}

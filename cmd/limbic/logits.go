@@ -1,0 +1,170 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/limbic-go/limbic/internal/atomicfile"
+	"github.com/limbic-go/limbic/llama"
+	"github.com/limbic-go/limbic/llama/token"
+	"github.com/limbic-go/limbic/tensor/npy"
+)
+
+type logitsResult struct {
+	Tokens     []int32    `json:"tokens"`
+	Top        []topRow   `json:"top"`
+	Out        string     `json:"out,omitempty"`
+	Provenance provenance `json:"provenance"`
+}
+
+// A topRow is a candidate for the next token.
+type topRow struct {
+	ID      int32   `json:"id"`
+	Text    string  `json:"text"`
+	Logit   float32 `json:"logit"`
+	LogProb float64 `json:"logprob"` // natural logarithm
+}
+
+func newLogits(a *app) *cobra.Command {
+	var text textFlags
+	var flags engineFlags
+	var top int
+	var out string
+	cmd := &cobra.Command{
+		Use:   "logits MODEL TEXT",
+		Short: "Show what the model expects after a text",
+		Long: `Show the likeliest next tokens after a text, with their logits and natural
+log-probabilities. --out also writes the logits after every token of the text,
+as a NumPy array float32 [tokens, vocabulary].`,
+		Example: examples(
+			`limbic logits MODEL "Once upon a time"`,
+			`limbic logits MODEL "Once upon a time" --top 3 --json`,
+			`limbic logits MODEL "Once upon a time" --out /tmp/logits.npy`,
+		),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx := cmd.Context()
+			if top < 0 {
+				return usagef("--top %d is negative", top)
+			}
+			if cmd.Flags().Changed("out") && out == "" {
+				return usagef("--out names no file")
+			}
+			s, err := text.read(ctx, a, args)
+			if err != nil {
+				return err
+			}
+			e, err := openEngine(args[0], &flags)
+			if err != nil {
+				return err
+			}
+			defer e.close()
+			tokens := text.encode(a, e.tok, s)
+			if len(tokens) == 0 {
+				return errors.New("the text is empty and no BOS is added: there is no token to compute logits after")
+			}
+			if err := e.checkContext(tokens); err != nil {
+				return err
+			}
+			last, err := a.computeLogits(ctx, e, tokens, out)
+			if err != nil {
+				return err
+			}
+			r := logitsResult{Tokens: ids(tokens), Top: topTokens(e.tok, last, top), Out: out}
+			if a.json {
+				if r.Provenance, err = e.provenance(ctx, nil); err != nil {
+					return err
+				}
+				r.Provenance.defineText(&text)
+				r.Provenance.define("logprob", "natural logarithm of the softmax over the whole vocabulary, in float64")
+				return a.writeJSON(r)
+			}
+			return a.printLogits(&r)
+		},
+	}
+	text.register(cmd)
+	flags.register(cmd)
+	cmd.Flags().IntVar(&top, "top", 10, "how many of the likeliest tokens to show")
+	cmd.Flags().StringVar(&out, "out", "", "write the logits at all positions to this .npy file")
+	return cmd
+}
+
+// computeLogits gives the logits after the last token. If out is not "", those
+// after every token go to that file.
+func (a *app) computeLogits(ctx context.Context, e *engine, tokens []token.Token, out string) ([]float32, error) {
+	progress, finish := a.progress("logits")
+	defer finish()
+	s := e.runner.NewSequence()
+	defer s.Close()
+	if out == "" {
+		if err := e.feed(ctx, s, tokens, llama.LastLogits, nil, progress, nil); err != nil {
+			return nil, err
+		}
+		return slices.Clone(e.runner.Logits(0)), nil
+	}
+	var last []float32
+	err := atomicfile.Write(out, 0o644, func(w io.Writer) error {
+		array, err := npy.NewWriter[float32](w, len(tokens), e.model.Config().Vocabulary)
+		if err != nil {
+			return err
+		}
+		err = e.feed(ctx, s, tokens, llama.AllLogits, nil, progress, func(from, until int) error {
+			for i := range until - from {
+				row := e.runner.LogitsAt(0, i)
+				if err := array.Append(row...); err != nil {
+					return err
+				}
+				if from+i == len(tokens)-1 {
+					last = slices.Clone(row)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		return array.Close()
+	})
+	return last, err
+}
+
+// topTokens gives the n likeliest tokens; of equals, those with lower ids.
+func topTokens(tok *token.Tokenizer, logits []float32, n int) []topRow {
+	order := make([]int32, len(logits))
+	for i := range order {
+		order[i] = int32(i)
+	}
+	slices.SortFunc(order, func(a, b int32) int {
+		return cmp.Or(cmp.Compare(logits[b], logits[a]), cmp.Compare(a, b))
+	})
+	total := llama.LogSumExp(logits)
+	rows := make([]topRow, 0, min(n, len(order)))
+	for _, id := range order[:min(n, len(order))] {
+		rows = append(rows, topRow{id, tok.Text(id), logits[id], float64(logits[id]) - total})
+	}
+	return rows
+}
+
+func (a *app) printLogits(r *logitsResult) error {
+	if _, err := fmt.Fprintf(a.stdout, "after %s:\n", counted(len(r.Tokens), "token")); err != nil {
+		return err
+	}
+	t := table{head: []string{"id", "logit", "logprob", "text"}, right: []bool{true, true, true, false}}
+	for _, row := range r.Top {
+		t.add(strconv.Itoa(int(row.ID)), fmt.Sprintf("%.4f", row.Logit), fmt.Sprintf("%.4f", row.LogProb), strconv.Quote(row.Text))
+	}
+	if err := a.print(&t); err != nil {
+		return err
+	}
+	if r.Out != "" {
+		_, err := fmt.Fprintf(a.stdout, "wrote the logits at all positions to %s\n", r.Out)
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/limbic-go/limbic/internal/atomicfile"
+	"github.com/limbic-go/limbic/llama"
+	"github.com/limbic-go/limbic/llama/token"
+	"github.com/limbic-go/limbic/tensor/npy"
+)
+
+type traceResult struct {
+	Sites      []string   `json:"sites"` // names of the arrays in the file
+	Tokens     []int32    `json:"tokens"`
+	Out        string     `json:"out"`
+	Width      int        `json:"width"`
+	Provenance provenance `json:"provenance"`
+}
+
+func newTrace(a *app) *cobra.Command {
+	var text textFlags
+	var flags engineFlags
+	var siteList, out string
+	cmd := &cobra.Command{
+		Use:   "trace MODEL TEXT --out F.npz|F.safetensors",
+		Short: "Write the activations of a text to a file",
+		Long: `Write the activations of a text at one or more sites to a file: for each site an
+array named like resid_post.0, float32 [tokens, width], and an array "tokens" of
+token ids, BOS included.
+
+Sites are separated by commas: resid_post:10, resid_post:-1 (the last),
+resid_post:67%, 2/3, resid_post:all, blocks.10.hook_resid_post, hf:11, l_out-10,
+final_norm. The other points are resid_pre, attn_out, resid_mid and mlp_out.
+Without --sites it is the output of the block at two thirds of the depth.`,
+		Example: examples(
+			`limbic trace MODEL "Once upon a time" --sites resid_post:all --out /tmp/trace.npz`,
+			`limbic trace MODEL "Once upon a time" --sites 2/3,final_norm --out /tmp/trace.safetensors --json`,
+		),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx := cmd.Context()
+			write := traceFormats[strings.ToLower(filepath.Ext(out))]
+			switch {
+			case out == "":
+				return usagef("--out is missing: a file to write, F.npz or F.safetensors")
+			case write == nil:
+				return usagef("--out %s: the name must end in .npz or .safetensors", abbreviated(out))
+			case cmd.Flags().Changed("sites") && siteList == "":
+				return usagef("--sites names no site")
+			}
+			s, err := text.read(ctx, a, args)
+			if err != nil {
+				return err
+			}
+			e, err := openEngine(args[0], &flags)
+			if err != nil {
+				return err
+			}
+			defer e.close()
+			sites, err := e.parseSites("sites", siteList)
+			if err != nil {
+				return err
+			}
+			tokens := text.encode(a, e.tok, s)
+			if err := e.checkContext(tokens); err != nil {
+				return err
+			}
+			p, err := e.provenance(ctx, sites)
+			if err != nil {
+				return err
+			}
+			p.defineText(&text)
+			p.define("rows", "one for each token, BOS included")
+			if err := a.trace(ctx, e, tokens, sites, p, out, write); err != nil {
+				return err
+			}
+			r := traceResult{Tokens: ids(tokens), Out: out, Width: e.model.Config().Width, Provenance: p}
+			for _, s := range sites {
+				r.Sites = append(r.Sites, s.Key())
+			}
+			if a.json {
+				return a.writeJSON(r)
+			}
+			t := table{head: []string{"array", "shape", "what"}}
+			shape := fmt.Sprintf("[%d, %d]", len(tokens), r.Width)
+			for i, s := range sites {
+				t.add(r.Sites[i], shape, s.Describe(e.blocks))
+			}
+			t.add("tokens", fmt.Sprintf("[%d]", len(tokens)), "token ids")
+			if err := a.print(&t); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(a.stdout, "wrote %s\n", out)
+			return err
+		},
+	}
+	text.register(cmd)
+	flags.register(cmd)
+	cmd.Flags().StringVar(&siteList, "sites", "", "where to read, separated by commas (default: the output of the block at 2/3 of the depth)")
+	cmd.Flags().StringVar(&out, "out", "", "the file to write: .npz or .safetensors")
+	return cmd
+}
+
+// trace computes the tokens and writes what passes through the sites.
+func (a *app) trace(ctx context.Context, e *engine, tokens []token.Token, sites []llama.Site, p provenance, out string, write traceFormat) error {
+	width := e.model.Config().Width
+	spool, err := newSpool(out, len(tokens), width)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", out, err)
+	}
+	defer spool.close()
+	hook := &llama.Hook{Name: "trace", Sites: sites, Func: func(v *llama.View) error {
+		// All rows are consecutive positions of the one sequence.
+		if err := spool.put(slices.Index(sites, v.Site), v.Rows[0].Pos, v.Len(), v.At); err != nil {
+			return fmt.Errorf("write %s: %w", out, err)
+		}
+		return nil
+	}}
+	s := e.runner.NewSequence()
+	defer s.Close()
+	progress, finish := a.progress("trace")
+	defer finish()
+	if err := e.feed(ctx, s, tokens, llama.NoLogits, []*llama.Hook{hook}, progress, nil); err != nil {
+		return err
+	}
+	// What doesn't change the numbers must not change the file.
+	p.ModelPath, p.Threads = "", 0
+	return atomicfile.Write(out, 0o644, func(w io.Writer) error { return write(w, spool, sites, tokens, p) })
+}
+
+// A traceFormat writes a trace as a file of some format.
+type traceFormat func(w io.Writer, s *spool, sites []llama.Site, tokens []token.Token, p provenance) error
+
+var traceFormats = map[string]traceFormat{
+	".npz":         writeTraceNPZ,
+	".safetensors": writeTraceSafetensors,
+}
+
+// writeTraceNPZ adds an array "provenance", the provenance as one JSON string,
+// because the format has no metadata.
+func writeTraceNPZ(w io.Writer, s *spool, sites []llama.Site, tokens []token.Token, p provenance) error {
+	meta, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	z := npy.NewArchiveWriter(w)
+	for i, site := range sites {
+		array, err := npy.AddStream[float32](z, site.Key(), s.rows, s.width)
+		if err != nil {
+			return err
+		}
+		if err := s.each(i, func(values []float32) error { return array.Append(values...) }); err != nil {
+			return err
+		}
+	}
+	if err := z.Add("tokens", npy.Array{Shape: []int{len(tokens)}, Data: ids(tokens)}); err != nil {
+		return err
+	}
+	if err := z.Add("provenance", npy.Array{Shape: []int{}, Data: []string{string(meta)}}); err != nil {
+		return err
+	}
+	return z.Close()
+}

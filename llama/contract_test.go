@@ -1,0 +1,308 @@
+package llama
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/limbic-go/limbic/asm"
+	"github.com/limbic-go/limbic/llama/token"
+	"github.com/limbic-go/limbic/tensor"
+)
+
+// Package llama promises that for a model file and tokens every float has the
+// same bits on every processor, whatever else happens. The hashes below are
+// the proof across machines: every architecture compares with the same ones.
+// A change to any of them is a change of results, and means that everything
+// computed before cannot be compared to the bit with what is computed after.
+var golden = map[string]string{
+	"F32":                           "829c9346256c9b95a8d9c0aa8051c7bfd491aa01a8dc3838b5ef3b3b6cb191cd",
+	"F16":                           "e02fcd2fc1343db84bcf83cb6577afe19659b9cb82db1ecb7643428239d44687",
+	"Q4_0":                          "853ceec45c16b9be6af588c4e8fdbb5786364ebefdeacbbea920f93ba67072dd",
+	"Q4_1":                          "86a2d779962f5572ec19d2b0f75ed9daf8947995f3ddb3b403ce84712b1a6e8c",
+	"Q5_0":                          "5212ec42e46ced61393b2da48a6559cabfa658593ec1eeb695bd24528222c132",
+	"Q5_1":                          "a727ce8e4e8b9c46be672023e21e5f72ebff9ad652812caec7f4ff43c744a8bb",
+	"Q8_0":                          "f10bea2cad117ce127e7972901fefd6b3492e120d1268dfe11f7bf87cc26d682",
+	"Q2_K":                          "1a7bfbf41619a6a1c22f8516195ed9325944cf911b267621b9a1e2cf80d04036",
+	"Q3_K":                          "718023c50c285acdeed778363f9e2f1e5c4b64803351ed34b19494aa248436bc",
+	"Q4_K":                          "cf80d33c50c6d0084568716255cd9b103d465b610ed816fef31c9e598e5676b1",
+	"Q5_K":                          "36e786799263a1a1db88a6d7ba1aba9d091c1cb4fb2ccc70d8bb56d84a06ad60",
+	"Q6_K":                          "5662251077216fbd41880d16c826f8172a55719c99702fa053af0419e4c00a4e",
+	"IQ4_NL":                        "9b5236110181474939e8b14eca4bb918e7a29ea53cc7e00eb5b4b42f888d427f",
+	"IQ4_XS":                        "1a408994c68eb000c876dc5224c7a4d942e1726898d924cfb6a76c099a496076",
+	"BF16":                          "855e541542f0bcdc0daf7742a99545e278ac6aebf1baa91e0968cc649b83558f",
+	"llama-tied-ropescaled-mqa-f32": "2015c59e9cf3104fb8b4cc2612ec9d50daf8f2f4a89e753c630c75e6ab4d7d79",
+	"quant-q4_0":                    "0011f18df08acc5cbede153845025d3534077b93c46dc002c167dcc2b6f51d6c",
+	"quant-q2_k":                    "5486c31a557d8d046611746fd173bf49e4d3383da6b0eba6b82ab26f29670477",
+	"quant-q4_k_m":                  "8d7fb01f912bde02c1cc62e2c90a06ab0cbf68d5a1aca7d4cfee22dd111d7f1d",
+	"quant-iq4_xs":                  "db76813fa5cbe8a91253999e207a2d9ab22d1422b20f13016f0de8fc86f73e3c",
+}
+
+// goldenText is as long as is quick in generic Go, and longer than a page of
+// keys and values where that is.
+func goldenText(m *Model, typ tensor.Type) []token.Token {
+	if typ.Block() == 256 { // these formats need wide models
+		return text(m, 12, 0)
+	}
+	return text(m, 70, 0)
+}
+
+// Random models in all fifteen storage formats: the golden hashes need no
+// file, and take about a second in generic Go.
+func TestGoldenFormats(t *testing.T) {
+	for typ := range tensor.Type(64) {
+		if !typ.Known() {
+			continue
+		}
+		t.Run(typ.String(), func(t *testing.T) {
+			m := small.of(typ).model(t)
+			require.Equal(t, golden[typ.String()], variant{}.run(t, m, goldenText(m, typ)).both())
+		})
+	}
+}
+
+func TestGoldenModels(t *testing.T) {
+	for _, name := range []string{"llama-tied-ropescaled-mqa-f32", "quant-q4_0", "quant-q2_k", "quant-q4_k_m", "quant-iq4_xs"} {
+		t.Run(name, func(t *testing.T) {
+			m := open(t, filepath.Join("..", "testdata", "models", name+".gguf"))
+			require.Equal(t, golden[name], variant{}.run(t, m, text(m, 6, 0)).both())
+		})
+	}
+}
+
+// A variant is a way to compute a text that must not change a bit.
+type variant struct {
+	threads int
+	batch   int   // RunnerOptions.BatchTokens
+	cuts    []int // lengths of the first passes; the rest follows in one
+	each    bool  // one token a pass
+	before  []int // lengths of other texts in the same passes
+	after   []int
+	unread  bool // no hook: only logits
+
+	// prepare makes the sequence that the text is appended to, with its first
+	// tokens, if it wants any, already computed.
+	prepare func(t *testing.T, r *Runner, tokens []token.Token, p Pass) *Sequence
+}
+
+// outcome is what a variant computed for a text: hashes of the logits and of
+// the residual streams of all blocks, at every position.
+type outcome struct{ logits, resid string }
+
+func (o outcome) both() string { return o.logits[:32] + o.resid[:32] }
+
+func (v variant) run(t *testing.T, m *Model, tokens []token.Token) outcome {
+	t.Helper()
+	r := runner(t, m, RunnerOptions{Threads: max(v.threads, 1), BatchTokens: v.batch})
+	defer r.Close()
+	rec := record(allBlocks(m, ResidPost)...)
+	p := Pass{Hooks: []*Hook{&rec.Hook}}
+	if v.unread {
+		p.Hooks = nil
+	}
+	rows := make([][]float32, len(tokens))
+	forward := func(spans []Span, at int) { // the text's span is spans[at]
+		t.Helper()
+		p := p
+		p.Spans = spans
+		require.NoError(t, r.Forward(t.Context(), &p))
+		s := spans[at].Seq
+		for i := range spans[at].Tokens {
+			pos := s.Len() - len(spans[at].Tokens) + i
+			rows[pos] = append([]float32(nil), r.LogitsAt(at, i)...)
+		}
+	}
+	var s *Sequence
+	if v.prepare != nil {
+		s = v.prepare(t, r, tokens, p)
+		// What is to be proved concerns what follows the prepared tokens. They
+		// themselves come from a fresh sequence.
+		if n := s.Len(); n > 0 {
+			fresh := r.NewSequence()
+			forward([]Span{{Seq: fresh, Tokens: tokens[:n], Logits: AllLogits}}, 0)
+			for _, site := range rec.Sites {
+				for pos := range n {
+					rec.rows[recordKey{s, site, pos}] = rec.rows[recordKey{fresh, site, pos}]
+				}
+			}
+		}
+	} else {
+		s = r.NewSequence()
+	}
+
+	company := func(lengths []int, seed int) (spans []Span) {
+		for i, n := range lengths {
+			spans = append(spans, Span{Seq: r.NewSequence(), Tokens: text(m, n, seed+i), Logits: LogitsWanted(i % 3)})
+		}
+		return spans
+	}
+	cuts := v.cuts
+	for s.Len() < len(tokens) {
+		n := len(tokens) - s.Len()
+		if len(cuts) > 0 {
+			n = min(n, cuts[0])
+			if len(cuts) > 1 {
+				cuts = cuts[1:] // the last length repeats
+			}
+		}
+		if v.each {
+			n = 1
+		}
+		spans := company(v.before, 50)
+		at := len(spans)
+		spans = append(spans, Span{Seq: s, Tokens: tokens[s.Len():][:n], Logits: AllLogits})
+		spans = append(spans, company(v.after, 80)...)
+		forward(spans, at)
+	}
+
+	var o outcome
+	h := sha256.New()
+	for _, row := range rows {
+		addFloats(h, row)
+	}
+	o.logits = sum(h)
+	h.Reset()
+	for _, site := range allBlocks(m, ResidPost) {
+		addFloats(h, rec.at(s, site, len(tokens)))
+	}
+	o.resid = sum(h)
+	return o
+}
+
+// variants are all the things that must not change a bit.
+var variants = map[string]variant{
+	"2 threads":              {threads: 2},
+	"7 threads":              {threads: 7},
+	"passes of 1":            {each: true},
+	"passes of 1, 2 threads": {each: true, threads: 2},
+	"passes of 3":            {cuts: []int{3}},
+	"passes of 16":           {cuts: []int{16}},
+	"passes of 5, 1, 17":     {cuts: []int{5, 1, 17}},
+	"batches of 1":           {batch: 1},
+	"batches of 7":           {batch: 7, threads: 2},
+	"company before":         {before: []int{1, 9}},
+	"company after":          {after: []int{5, 1}},
+	"company around, cut":    {before: []int{2, 10}, after: []int{1, 1, 1}, cuts: []int{1, 29}, batch: 16, threads: 3},
+	"no hooks":               {unread: true},
+	"no hooks, passes of 1":  {unread: true, each: true},
+	"forked":                 {prepare: forked},
+	"forked from longer":     {prepare: forkedFromLonger},
+	"truncated":              {prepare: truncated},
+	"after a cancelled pass": {prepare: cancelled},
+	"reused memory":          {prepare: reused},
+}
+
+func forward(t *testing.T, r *Runner, s *Sequence, tokens []token.Token, p Pass) {
+	t.Helper()
+	p.Spans = []Span{{Seq: s, Tokens: tokens}}
+	require.NoError(t, r.Forward(t.Context(), &p))
+}
+
+// forked gives a fork of half of the text, while its origin goes on with
+// something else.
+func forked(t *testing.T, r *Runner, tokens []token.Token, p Pass) *Sequence {
+	s := r.NewSequence()
+	forward(t, r, s, tokens[:len(tokens)/2], p)
+	f := s.Fork()
+	forward(t, r, s, text(r.model, 3, 9), p)
+	return f
+}
+
+// forkedFromLonger shares a page of which the fork wants only the beginning.
+func forkedFromLonger(t *testing.T, r *Runner, tokens []token.Token, p Pass) *Sequence {
+	s := r.NewSequence()
+	forward(t, r, s, tokens[:len(tokens)/3], p)
+	forward(t, r, s, text(r.model, 7, 9), p)
+	f := s.Fork()
+	f.Truncate(len(tokens) / 3)
+	return f
+}
+
+// truncated replaces the second half of another text by that of this one.
+func truncated(t *testing.T, r *Runner, tokens []token.Token, p Pass) *Sequence {
+	s := r.NewSequence()
+	forward(t, r, s, tokens[:len(tokens)/2], p)
+	forward(t, r, s, text(r.model, len(tokens), 9), p)
+	s.Truncate(len(tokens) / 2)
+	return s
+}
+
+// cancelled ends a pass with other tokens in the midst of its blocks.
+func cancelled(t *testing.T, r *Runner, tokens []token.Token, p Pass) *Sequence {
+	s := r.NewSequence()
+	forward(t, r, s, tokens[:len(tokens)/2], p)
+	ctx, cancel := context.WithCancel(t.Context())
+	stop := Hook{Name: "stop", Sites: []Site{{ResidMid, r.model.config.Blocks - 1}}, Func: func(*View) error {
+		cancel()
+		return ctx.Err()
+	}}
+	err := r.Forward(ctx, &Pass{Spans: []Span{{Seq: s, Tokens: text(r.model, 5, 9), Logits: AllLogits}}, Hooks: []*Hook{&stop}})
+	require.ErrorIs(t, err, context.Canceled)
+	return s
+}
+
+// reused leaves keys and values of other texts in the memory that the
+// sequence will get.
+func reused(t *testing.T, r *Runner, tokens []token.Token, p Pass) *Sequence {
+	s := r.NewSequence()
+	forward(t, r, s, text(r.model, len(tokens)+9, 9), p)
+	s.Close()
+	require.NotEmpty(t, r.freePages)
+	return s
+}
+
+// One float32 model and one of every family of quantised formats, computed in
+// every way, under every set of kernels: all bits are those of the golden run.
+func TestContract(t *testing.T) {
+	for _, typ := range []tensor.Type{tensor.F32, tensor.BF16, tensor.Q5_1, tensor.Q4_K, tensor.IQ4XS} {
+		t.Run(typ.String(), func(t *testing.T) {
+			m := small.of(typ).model(t)
+			tokens := goldenText(m, typ)
+			want := variant{}.run(t, m, tokens)
+			require.Equal(t, golden[typ.String()], want.both())
+			for _, level := range asm.Levels() {
+				restore, err := asm.Use(level)
+				require.NoError(t, err)
+				defer restore()
+				for name, v := range variants {
+					t.Run(fmt.Sprintf("%v/%s", level, name), func(t *testing.T) {
+						if testing.Short() && level == asm.Generic && typ.Block() == 256 && v.threads != 2 {
+							t.Skip("slow in generic Go")
+						}
+						got := v.run(t, m, tokens)
+						require.Equal(t, want.logits, got.logits, "logits")
+						if !v.unread {
+							require.Equal(t, want.resid, got.resid, "residual streams")
+						}
+					})
+				}
+			}
+		})
+	}
+}
+
+// A hash that could not change would prove nothing.
+func TestContractNotices(t *testing.T) {
+	m := small.model(t)
+	tokens := text(m, 9, 0)
+	want := variant{}.run(t, m, tokens)
+	tokens[3].ID++
+	got := variant{}.run(t, m, tokens)
+	require.NotEqual(t, want.logits, got.logits)
+	require.NotEqual(t, want.resid, got.resid)
+
+	// One bit of one weight; the lowest can drown in rounding.
+	f := small.file()
+	data := f.tensors["blk.2.ffn_down.weight"].Data
+	data[4*101] ^= 0x80
+	other, err := f.load(t)
+	require.NoError(t, err)
+	defer other.Close()
+	tokens[3].ID--
+	got = variant{}.run(t, other, tokens)
+	require.NotEqual(t, want.resid, got.resid)
+}

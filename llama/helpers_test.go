@@ -1,0 +1,379 @@
+package llama
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"maps"
+	"math"
+	"math/bits"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/limbic-go/limbic/llama/gguf"
+	"github.com/limbic-go/limbic/llama/token"
+	"github.com/limbic-go/limbic/tensor"
+)
+
+// A spec is the shape of a random model. Models are made in memory from the
+// spec alone, with integers and powers of two only, so that they are the same
+// bytes on every machine.
+type spec struct {
+	typ              tensor.Type
+	blocks           int
+	width, ff        int
+	heads, kvHeads   int
+	headDim, ropeDim int
+	vocab            int
+	context          int
+	separateOutput   bool
+	ropeFactors      bool
+}
+
+// small is a spec that fits no multiple of 16 anywhere.
+var small = spec{
+	typ: tensor.F32, blocks: 3, width: 40, ff: 52, heads: 4, kvHeads: 2, headDim: 10, ropeDim: 10,
+	vocab: 277, context: 512,
+}
+
+// of gives the spec with another storage format, widened to its blocks.
+func (s spec) of(typ tensor.Type) spec {
+	s.typ = typ
+	switch typ.Block() {
+	case 32:
+		s.width, s.ff, s.headDim, s.ropeDim = 64, 96, 16, 12
+	case 256:
+		s.blocks, s.width, s.ff, s.heads, s.headDim, s.ropeDim = 2, 256, 256, 8, 32, 32
+	}
+	return s
+}
+
+// modelFile is a GGUF file before it is encoded, for tests to damage.
+type modelFile struct {
+	meta    map[string]gguf.Value
+	tensors map[string]gguf.TensorData
+}
+
+func (s spec) file() *modelFile {
+	f := &modelFile{meta: map[string]gguf.Value{
+		"general.architecture":                   gguf.Scalar("llama"),
+		"general.name":                           gguf.Scalar("random"),
+		"llama.block_count":                      gguf.Scalar(uint32(s.blocks)),
+		"llama.embedding_length":                 gguf.Scalar(uint32(s.width)),
+		"llama.feed_forward_length":              gguf.Scalar(uint32(s.ff)),
+		"llama.attention.head_count":             gguf.Scalar(uint32(s.heads)),
+		"llama.attention.head_count_kv":          gguf.Scalar(uint32(s.kvHeads)),
+		"llama.attention.key_length":             gguf.Scalar(uint32(s.headDim)),
+		"llama.attention.value_length":           gguf.Scalar(uint32(s.headDim)),
+		"llama.rope.dimension_count":             gguf.Scalar(uint32(s.ropeDim)),
+		"llama.context_length":                   gguf.Scalar(uint32(s.context)),
+		"llama.attention.layer_norm_rms_epsilon": gguf.Scalar(float32(1e-5)),
+	}, tensors: map[string]gguf.TensorData{}}
+	f.setTokenizer(s.vocab)
+
+	r := rand.New(rand.NewPCG(uint64(s.width), uint64(s.typ)))
+	matrix := func(name string, rows, cols int) {
+		f.tensors[name] = gguf.TensorData{Name: name, Type: s.typ, Dims: []int{cols, rows}, Data: randomData(r, s.typ, rows, cols)}
+	}
+	vector := func(name string, n int) {
+		x := make([]float32, n)
+		for i := range x {
+			x[i] = 1 + uniform(r)/4
+		}
+		f.setVector(name, x)
+	}
+	matrix("token_embd.weight", s.vocab, s.width)
+	if s.separateOutput {
+		matrix("output.weight", s.vocab, s.width)
+	}
+	if s.ropeFactors {
+		vector("rope_freqs.weight", s.ropeDim/2)
+	}
+	vector("output_norm.weight", s.width)
+	for b := range s.blocks {
+		name := func(n string) string { return fmt.Sprintf("blk.%d.%s.weight", b, n) }
+		vector(name("attn_norm"), s.width)
+		matrix(name("attn_q"), s.heads*s.headDim, s.width)
+		matrix(name("attn_k"), s.kvHeads*s.headDim, s.width)
+		matrix(name("attn_v"), s.kvHeads*s.headDim, s.width)
+		matrix(name("attn_output"), s.width, s.heads*s.headDim)
+		vector(name("ffn_norm"), s.width)
+		matrix(name("ffn_gate"), s.ff, s.width)
+		matrix(name("ffn_up"), s.ff, s.width)
+		matrix(name("ffn_down"), s.width, s.ff)
+	}
+	return f
+}
+
+// setTokenizer gives the file n tokens, if n allows with every byte among them.
+func (f *modelFile) setTokenizer(n int) {
+	tokens := []string{"<unk>", "<s>", "</s>"}
+	types := []int32{token.TypeUnknown, token.TypeControl, token.TypeControl}
+	for b := range 256 {
+		tokens = append(tokens, fmt.Sprintf("<0x%02X>", b))
+		types = append(types, token.TypeByte)
+	}
+	for i := len(tokens); i < n; i++ {
+		tokens = append(tokens, fmt.Sprintf("▁%c", 'a'+i-259))
+		types = append(types, token.TypeNormal)
+	}
+	tokens, types = tokens[:n], types[:n]
+	f.meta["tokenizer.ggml.model"] = gguf.Scalar("llama")
+	f.meta["tokenizer.ggml.tokens"] = gguf.Array(tokens)
+	f.meta["tokenizer.ggml.token_type"] = gguf.Array(types)
+	f.meta["tokenizer.ggml.scores"] = gguf.Array(make([]float32, n))
+}
+
+func (f *modelFile) setVector(name string, x []float32) {
+	f.tensors[name] = gguf.TensorData{Name: name, Type: tensor.F32, Dims: []int{len(x)}, Data: bytesOf(x)}
+}
+
+func (f *modelFile) encode(t testing.TB) []byte {
+	t.Helper()
+	var kvs []gguf.KV
+	for _, k := range slices.Sorted(maps.Keys(f.meta)) {
+		kvs = append(kvs, gguf.KV{Key: k, Value: f.meta[k]})
+	}
+	var ts []gguf.TensorData
+	for _, k := range slices.Sorted(maps.Keys(f.tensors)) {
+		ts = append(ts, f.tensors[k])
+	}
+	var buf bytes.Buffer
+	require.NoError(t, gguf.Encode(&buf, kvs, ts, gguf.EncodeOptions{}))
+	return buf.Bytes()
+}
+
+// load makes the model of the file.
+func (f *modelFile) load(t testing.TB) (*Model, error) {
+	t.Helper()
+	g, err := gguf.Parse(f.encode(t), "random.gguf")
+	require.NoError(t, err)
+	return New(g)
+}
+
+// model makes the spec's model, which is closed at the end of the test.
+func (s spec) model(t testing.TB) *Model {
+	t.Helper()
+	m, err := s.file().load(t)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, m.Close()) })
+	return m
+}
+
+// open opens a model's file, and closes it at the end of the test.
+func open(t testing.TB, path string) *Model {
+	t.Helper()
+	m, err := Open(path)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, m.Close()) })
+	return m
+}
+
+// runner makes a runner that is closed at the end of the test.
+func runner(t testing.TB, m *Model, o RunnerOptions) *Runner {
+	t.Helper()
+	r, err := m.NewRunner(o)
+	require.NoError(t, err)
+	t.Cleanup(r.Close)
+	return r
+}
+
+// uniform is a multiple of 2^-23 in [-1, 1).
+func uniform(r *rand.Rand) float32 { return float32(int32(r.Uint32()>>8)-1<<23) / (1 << 23) }
+
+// randomData fills a matrix in any storage format with weights of about the
+// size 1/√cols. Blocks have random bytes and fixed scales.
+func randomData(r *rand.Rand, typ tensor.Type, rows, cols int) []byte {
+	half := bits.Len(uint(cols))/2 - 1 // weights are about 2^-half
+	size, err := typ.RowBytes(cols)
+	if err != nil {
+		panic(err)
+	}
+	data := make([]byte, rows*size)
+	le := binary.LittleEndian
+	switch typ {
+	case tensor.F32:
+		for i := 0; i < len(data); i += 4 {
+			le.PutUint32(data[i:], math.Float32bits(uniform(r)/float32(int(1)<<half)))
+		}
+		return data
+	case tensor.F16, tensor.BF16:
+		// A sign, one of four exponents, any mantissa.
+		bias, mantissa := uint16(15), uint16(10)
+		if typ == tensor.BF16 {
+			bias, mantissa = 127, 7
+		}
+		for i := 0; i < len(data); i += 2 {
+			v := uint16(r.Uint32())
+			exponent := bias - uint16(half) - 1 - v>>10&3
+			le.PutUint16(data[i:], v&0x8000|exponent<<mantissa|v&(1<<mantissa-1))
+		}
+		return data
+	}
+	for i := range data {
+		data[i] = byte(r.Uint32())
+	}
+	l := blockScales[typ]
+	block := size / (cols / typ.Block())
+	for i := 0; i < len(data); i += block {
+		le.PutUint16(data[i+l.d:], powerOfTwo(l.exponent-half))
+		if l.m > 0 {
+			le.PutUint16(data[i+l.m:], l.offset|powerOfTwo(l.exponent-half+l.mShift))
+		}
+	}
+	return data
+}
+
+// blockScales says where the block formats keep their float16 scale d, which
+// power of two makes a block's values about 1, and where the offset or its
+// scale is, with the power of two times d that centres the values.
+var blockScales = map[tensor.Type]struct {
+	d, exponent int
+	m, mShift   int
+	offset      uint16 // the sign bit where the offset is added
+}{
+	tensor.Q8_0:  {d: 0, exponent: -6},
+	tensor.Q4_0:  {d: 0, exponent: -2},
+	tensor.Q4_1:  {d: 0, exponent: -2, m: 2, mShift: 3, offset: 0x8000},
+	tensor.Q5_0:  {d: 0, exponent: -3},
+	tensor.Q5_1:  {d: 0, exponent: -3, m: 2, mShift: 4, offset: 0x8000},
+	tensor.Q2_K:  {d: 80, exponent: -4, m: 82, mShift: 1},
+	tensor.Q3_K:  {d: 108, exponent: -6},
+	tensor.Q4_K:  {d: 0, exponent: -8, m: 2, mShift: 3},
+	tensor.Q5_K:  {d: 0, exponent: -9, m: 2, mShift: 4},
+	tensor.Q6_K:  {d: 208, exponent: -10},
+	tensor.IQ4NL: {d: 0, exponent: -6},
+	tensor.IQ4XS: {d: 0, exponent: -10},
+}
+
+// powerOfTwo is 2^e as a float16, for e from -24 to 15.
+func powerOfTwo(e int) uint16 {
+	if e < -14 {
+		return 1 << (e + 24)
+	}
+	return uint16(e+15) << 10
+}
+
+func bytesOf(x []float32) []byte {
+	var b []byte
+	for _, v := range x {
+		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(v))
+	}
+	return b
+}
+
+// ids makes tokens that stand at made-up offsets of three bytes each.
+func ids(list ...int32) []token.Token {
+	var ts []token.Token
+	for i, id := range list {
+		ts = append(ts, token.Token{ID: id, Start: 3 * i, End: 3*i + 3})
+	}
+	return ts
+}
+
+// text makes n tokens that repeat nowhere soon; texts of other seeds differ.
+func text(m *Model, n, seed int) []token.Token {
+	list := make([]int32, n)
+	for i := range list {
+		list[i] = int32((7*i*i + 31*i + 101*seed + 5) % m.config.Vocabulary)
+	}
+	return ids(list...)
+}
+
+// allBlocks lists a point of every block.
+func allBlocks(m *Model, p Point) []Site {
+	var sites []Site
+	for b := range m.config.Blocks {
+		sites = append(sites, Site{p, b})
+	}
+	return sites
+}
+
+// A recorder is a hook that keeps what it reads, by sequence, site and
+// position. A position that is computed again replaces the first reading.
+type recorder struct {
+	Hook
+	rows map[recordKey][]float32
+}
+
+type recordKey struct {
+	seq  *Sequence
+	site Site
+	pos  int
+}
+
+func record(sites ...Site) *recorder {
+	c := &recorder{rows: map[recordKey][]float32{}}
+	c.Hook = Hook{Name: "record", Sites: sites, Func: func(v *View) error {
+		for i, row := range v.Rows {
+			c.rows[recordKey{row.Seq, v.Site, row.Pos}] = slices.Clone(v.At(i))
+		}
+		return nil
+	}}
+	return c
+}
+
+// at gives what was read at a site: the rows of positions 0 to n-1 in a row.
+func (c *recorder) at(s *Sequence, site Site, n int) []float32 {
+	var all []float32
+	for pos := range n {
+		all = append(all, c.rows[recordKey{s, site, pos}]...)
+	}
+	return all
+}
+
+// addFloats hashes the bits of x.
+func addFloats(h hash.Hash, x []float32) { h.Write(bytesOf(x)) }
+
+func sum(h hash.Hash) string { return hex.EncodeToString(h.Sum(nil)) }
+
+func hashFloats(x []float32) string {
+	h := sha256.New()
+	addFloats(h, x)
+	return sum(h)
+}
+
+// requireBits fails unless both slices have the same bits.
+func requireBits(t testing.TB, want, got []float32, msg ...any) {
+	t.Helper()
+	require.Len(t, got, len(want), msg...)
+	for i := range want {
+		if math.Float32bits(want[i]) != math.Float32bits(got[i]) {
+			require.Failf(t, "bits differ", "element %d is %v, want %v; %s", i, got[i], want[i], fmt.Sprint(msg...))
+		}
+	}
+}
+
+// relative is the root mean square of the differences, relative to that of want.
+func relative(t testing.TB, want, got []float32) float64 {
+	t.Helper()
+	require.Len(t, got, len(want))
+	require.NotEmpty(t, want)
+	var d, n float64
+	for i, w := range want {
+		e := float64(got[i]) - float64(w)
+		d += e * e
+		n += float64(w) * float64(w)
+	}
+	require.Positive(t, n)
+	return math.Sqrt(d / n)
+}
+
+// shared finds a file of the shared test material, which lies beside the
+// checkout where there is any.
+func shared(t testing.TB, path ...string) string {
+	t.Helper()
+	p := filepath.Join(append([]string{"..", "..", "shared"}, path...)...)
+	if _, err := os.Stat(p); err != nil {
+		t.Skipf("the shared test material is not beside this checkout: no %s", p)
+	}
+	return p
+}
