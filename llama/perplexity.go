@@ -75,7 +75,7 @@ func Perplexity(ctx context.Context, r *Runner, tokens []token.Token, o Perplexi
 		scored -= (len(tokens) + perWindow - 1) / perWindow
 	}
 	if scored < 2 {
-		return PerplexityResult{}, fmt.Errorf("llama: perplexity of a text of %d tokens, of which %d can be scored: at least 2 are needed", len(tokens), max(scored, 0))
+		return PerplexityResult{}, fmt.Errorf("llama: perplexity: the text is too short: of its tokens (%d), %d can be scored, and at least 2 are needed", len(tokens), max(scored, 0))
 	}
 
 	var sum nllSum

@@ -35,8 +35,11 @@ type BuildOptions struct {
 	Version string
 	// Journal is the path of the file in which an unfinished build is kept.
 	// An interrupted build with the same model, corpus and options goes on
-	// from it; a finished one removes it.
+	// from it; a saved one removes it.
 	Journal string
+	// Out is the path of the vectors file; the sidecar with the story means
+	// goes beside it (see SidecarPath). "" writes neither.
+	Out string
 	// Progress, if not nil, is told after every batch how many of the
 	// corpus's texts are done.
 	Progress func(done, total int)
@@ -108,7 +111,19 @@ func Build(ctx context.Context, r *llama.Runner, c *emotion.Corpus, o BuildOptio
 	if err := b.capture(ctx); err != nil {
 		return nil, err
 	}
-	return b.finish()
+	res, err := b.finish()
+	if err != nil {
+		return nil, err
+	}
+	if o.Out != "" {
+		if err := res.Vectors.Save(o.Out); err != nil {
+			return nil, err
+		}
+		if err := res.Stories.Save(SidecarPath(o.Out), res.Vectors, c); err != nil {
+			return nil, err
+		}
+	}
+	return res, b.journal.remove()
 }
 
 type builder struct {

@@ -28,6 +28,19 @@ func (e usageError) Unwrap() error { return e.err }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
+// flagError puts the flag library's messages into words for users.
+func flagError(err error) error {
+	s := err.Error()
+	if strings.HasPrefix(s, "unknown shorthand flag") {
+		s += "; a TEXT that begins with - goes after --"
+	}
+	// The value stands before it already: strconv.ParseInt: parsing "x": …
+	if before, rest, ok := strings.Cut(s, "strconv."); ok {
+		s = before + rest[strings.LastIndex(rest, ": ")+2:]
+	}
+	return errors.New(s)
+}
+
 // exit reports how a command ended on standard error, and gives the exit
 // status.
 func (a *app) exit(ctx context.Context, cmd *cobra.Command, err error) int {

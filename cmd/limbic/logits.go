@@ -56,6 +56,11 @@ as a NumPy array float32 [tokens, vocabulary].`,
 			if cmd.Flags().Changed("out") && out == "" {
 				return usagef("--out names no file")
 			}
+			if out != "" {
+				if err := checkOut(out); err != nil {
+					return err
+				}
+			}
 			s, err := text.read(ctx, a, args)
 			if err != nil {
 				return err

@@ -3,9 +3,12 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -46,6 +49,41 @@ func (a *app) writeJSON(v any) error {
 		return fmt.Errorf("the result has no JSON form: %w", err)
 	}
 	_, err := a.stdout.Write(b.Bytes())
+	return err
+}
+
+// checkOut refuses a file that could not be written, or must not be, before
+// work is spent on what it is to hold. Results replace their file by a rename,
+// which as root would put a regular file in the place of a device such as
+// /dev/null, for every program on the machine.
+func checkOut(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case err == nil && info.IsDir():
+		return fmt.Errorf("write %s: is a folder", path)
+	case err == nil && !info.Mode().IsRegular():
+		return fmt.Errorf("write %s: exists and is not a regular file", path)
+	case err == nil:
+		return nil
+	case !errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("write %s: %w", path, pathCause(err))
+	}
+	dir := filepath.Dir(path)
+	if info, err = os.Stat(dir); err != nil {
+		return fmt.Errorf("write %s: folder %s: %w", path, dir, pathCause(err))
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("write %s: %s is not a folder", path, dir)
+	}
+	return nil
+}
+
+// pathCause drops the path from an error whose message names it already.
+func pathCause(err error) error {
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		return at.Err
+	}
 	return err
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/binary"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -9,7 +10,8 @@ import (
 
 // A spool holds the rows of several arrays, which come interleaved, until a
 // file format takes the arrays one after another. Traces can be larger than
-// memory, so the rows wait in a temporary file beside the file to be.
+// memory, so the rows wait in a temporary file beside the file to be, as
+// little-endian float32.
 type spool struct {
 	file  *os.File
 	rows  int // of each array
@@ -33,11 +35,7 @@ func (s *spool) close() {
 	_ = os.Remove(s.file.Name())
 }
 
-func (s *spool) offset(array, row int) int64 {
-	return (int64(array)*int64(s.rows) + int64(row)) * int64(s.width) * 4
-}
-
-// put stores consecutive rows of an array, given one by one.
+// put stores n consecutive rows of an array, given one by one.
 func (s *spool) put(array, row, n int, at func(i int) []float32) error {
 	s.buf = s.buf[:0]
 	for i := range n {
@@ -45,31 +43,36 @@ func (s *spool) put(array, row, n int, at func(i int) []float32) error {
 			s.buf = binary.LittleEndian.AppendUint32(s.buf, math.Float32bits(x))
 		}
 	}
-	_, err := s.file.WriteAt(s.buf, s.offset(array, row))
+	_, err := s.file.WriteAt(s.buf, s.offset(array)+int64(row)*int64(s.width)*4)
 	return err
 }
 
-// each gives all rows of an array in order, some at a time.
+func (s *spool) offset(array int) int64 {
+	return int64(array) * int64(s.rows) * int64(s.width) * 4
+}
+
+// array reads the bytes of an array.
+func (s *spool) array(i int) io.Reader {
+	return io.NewSectionReader(s.file, s.offset(i), s.offset(1))
+}
+
+// each gives the values of an array in order, some at a time.
 func (s *spool) each(array int, f func(values []float32) error) error {
-	const chunk = 1 << 16 // values
-	perRead := max(1, chunk/s.width)
-	values := make([]float32, 0, perRead*s.width)
-	for row := 0; row < s.rows; row += perRead {
-		n := min(perRead, s.rows-row) * s.width
-		if cap(s.buf) < 4*n {
-			s.buf = make([]byte, 4*n)
-		}
-		b := s.buf[:4*n]
-		if _, err := s.file.ReadAt(b, s.offset(array, row)); err != nil {
+	r := s.array(array)
+	b := make([]byte, 1<<16)
+	values := make([]float32, len(b)/4)
+	for left := int(s.offset(1)); left > 0; {
+		b = b[:min(len(b), left)]
+		if _, err := io.ReadFull(r, b); err != nil {
 			return err
 		}
-		values = values[:n]
-		for i := range values {
+		for i := range len(b) / 4 {
 			values[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
 		}
-		if err := f(values); err != nil {
+		if err := f(values[:len(b)/4]); err != nil {
 			return err
 		}
+		left -= len(b)
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/limbic-go/limbic/llama"
 	"github.com/limbic-go/limbic/llama/token"
 	"github.com/limbic-go/limbic/tensor/npy"
+	"github.com/limbic-go/limbic/tensor/safetensors"
 )
 
 type traceResult struct {
@@ -54,6 +55,9 @@ Without --sites it is the output of the block at two thirds of the depth.`,
 				return usagef("--out %s: the name must end in .npz or .safetensors", abbreviated(out))
 			case cmd.Flags().Changed("sites") && siteList == "":
 				return usagef("--sites names no site")
+			}
+			if err := checkOut(out); err != nil {
+				return err
 			}
 			s, err := text.read(ctx, a, args)
 			if err != nil {
@@ -113,13 +117,13 @@ func (a *app) trace(ctx context.Context, e *engine, tokens []token.Token, sites 
 	width := e.model.Config().Width
 	spool, err := newSpool(out, len(tokens), width)
 	if err != nil {
-		return fmt.Errorf("write %s: %w", out, err)
+		return fmt.Errorf("write %s: %w", out, pathCause(err))
 	}
 	defer spool.close()
 	hook := &llama.Hook{Name: "trace", Sites: sites, Func: func(v *llama.View) error {
 		// All rows are consecutive positions of the one sequence.
 		if err := spool.put(slices.Index(sites, v.Site), v.Rows[0].Pos, v.Len(), v.At); err != nil {
-			return fmt.Errorf("write %s: %w", out, err)
+			return fmt.Errorf("write %s: %w", out, pathCause(err))
 		}
 		return nil
 	}}
@@ -156,7 +160,7 @@ func writeTraceNPZ(w io.Writer, s *spool, sites []llama.Site, tokens []token.Tok
 		if err != nil {
 			return err
 		}
-		if err := s.each(i, func(values []float32) error { return array.Append(values...) }); err != nil {
+		if err := s.each(i, func(v []float32) error { return array.Append(v...) }); err != nil {
 			return err
 		}
 	}
@@ -167,4 +171,23 @@ func writeTraceNPZ(w io.Writer, s *spool, sites []llama.Site, tokens []token.Tok
 		return err
 	}
 	return z.Close()
+}
+
+func writeTraceSafetensors(w io.Writer, s *spool, sites []llama.Site, tokens []token.Token, p provenance) error {
+	meta, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	var tensors []safetensors.Tensor
+	for i, site := range sites {
+		tensors = append(tensors, safetensors.Tensor{
+			Name: site.Key(), DType: safetensors.F32, Shape: []int{s.rows, s.width},
+			Data: func(w io.Writer) error {
+				_, err := io.Copy(w, s.array(i))
+				return err
+			},
+		})
+	}
+	tensors = append(tensors, safetensors.Tensor{Name: "tokens", Shape: []int{len(tokens)}, Data: ids(tokens)})
+	return safetensors.Write(w, map[string]string{"provenance": string(meta)}, tensors)
 }

@@ -499,6 +499,10 @@ func hostile(n int) map[string]string {
 
 func TestHostileText(t *testing.T) {
 	const n = 100_000
+	limit := 2 * time.Second // about 50 times what it takes
+	if raceEnabled {
+		limit *= 20
+	}
 	toks := map[string]*Tokenizer{"tiny spm": must(tinySPM()), "tiny bpe": must(tinyBPE())}
 	whole := must(tinySPM())
 	whole.spm.wordwise = false
@@ -510,13 +514,36 @@ func TestHostileText(t *testing.T) {
 	}
 	for name, tok := range toks {
 		for kind, text := range hostile(n) {
-			start := time.Now()
-			got := tok.Encode(text, EncodeOptions{BOS: Never})
-			took := time.Since(start)
-			require.NoError(t, checkEncoding(tok, text, got), "%s, %s", name, kind)
-			require.Less(t, took, 2*time.Second, "%s, %s", name, kind)
+			took := time.Hour
+			for try := 0; try < 3 && took > limit; try++ { // the machine may be busy
+				start := time.Now()
+				got := tok.Encode(text, EncodeOptions{BOS: Never})
+				took = min(took, time.Since(start))
+				require.NoError(t, checkEncoding(tok, text, got), "%s, %s", name, kind)
+			}
+			t.Logf("%s, %s: %v", name, kind, took)
+			require.LessOrEqual(t, took, limit, "%s, %s", name, kind)
 		}
 	}
+}
+
+// Many overlapping tokens to cut out of a text that is nothing but them.
+func TestHostileSpecials(t *testing.T) {
+	v := tinySPM()
+	for n := 2; n < 40; n++ {
+		v.Tokens = append(v.Tokens, strings.Repeat(" ", n))
+		v.Scores = append(v.Scores, 0)
+		v.Types = append(v.Types, TypeUserDefined)
+	}
+	tok := must(v)
+	text := strings.Repeat(" ", 1_000_000)
+	start := time.Now()
+	got := tok.Encode(text, EncodeOptions{BOS: Never})
+	if !raceEnabled {
+		require.Less(t, time.Since(start), 5*time.Second)
+	}
+	require.Len(t, got, 1_000_000/39+1)
+	require.NoError(t, checkEncoding(tok, text, got))
 }
 
 func TestConcurrent(t *testing.T) {
