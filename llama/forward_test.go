@@ -672,7 +672,7 @@ func TestFailedPasses(t *testing.T) {
 		{"hook's error in the second batch", fail(Site{ResidPost, 1}, 10, func(*View) error { return broken }), broken, "broken", 4},
 		{"not a number", fail(Site{ResidPost, 2}, 5, func(v *View) error { v.Edit(1)[3] = float32(math.NaN()); return nil }), nil, "residual stream at position 5 of span 0 is not finite", 0},
 		{"infinite", fail(Site{AttnOut, 0}, 9, func(v *View) error { v.Edit(0)[0] = float32(math.Inf(1)); return nil }), nil, "position 8 of span 0 is not finite", 4},
-		{"cancelled", fail(Site{ResidPre, 2}, 9, func(*View) error { cancel(); return nil }), context.Canceled, "context canceled", 4},
+		{"cancelled", fail(Site{ResidPre, 1}, 9, func(*View) error { cancel(); return nil }), context.Canceled, "context canceled", 4},
 		{"cancelled before", nil, context.Canceled, "stopped before block 0: context canceled", 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {

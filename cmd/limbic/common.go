@@ -70,7 +70,7 @@ type engineFlags struct {
 }
 
 func (f *engineFlags) register(cmd *cobra.Command) {
-	cmd.Flags().IntVar(&f.threads, "threads", 0, "threads to compute with; 0 means one for each physical core")
+	cmd.Flags().IntVar(&f.threads, "threads", 0, "compute with `N` threads; 0 means one for each physical core")
 	cmd.Flags().Var(&f.precision, "precision", "how activations meet quantised weights: exact")
 }
 

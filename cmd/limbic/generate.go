@@ -56,15 +56,15 @@ type generateFlags struct {
 
 func (f *generateFlags) register(cmd *cobra.Command) {
 	fs := cmd.Flags()
-	fs.IntVar(&f.maxTokens, "max-tokens", 128, "how many tokens to generate at most")
-	fs.Float32Var(&f.sampling.Temperature, "temp", 0, "temperature; 0 always takes the likeliest token")
-	fs.IntVar(&f.sampling.TopK, "top-k", 0, "draw from the K likeliest tokens; 0 means all")
-	fs.Float32Var(&f.sampling.TopP, "top-p", 0, "draw from the fewest likeliest tokens that together reach probability P; 0 means all")
-	fs.Float32Var(&f.sampling.MinP, "min-p", 0, "draw from tokens at least P times as likely as the likeliest; 0 means all")
-	fs.Float32Var(&f.sampling.RepeatPenalty, "repeat-penalty", 0, "make the last 64 tokens less likely by this factor; 0 and 1 do nothing")
-	fs.Uint64Var(&f.sampling.Seed, "seed", 0, "seed of the random draws")
-	fs.IntVar(&f.copies, "n", 1, "how many continuations to generate, each with random draws of its own")
-	fs.StringArrayVar(&f.stops, "stop", nil, "end before this text; may be given several times")
+	fs.IntVar(&f.maxTokens, "max-tokens", 128, "generate at most `N` tokens")
+	fs.Float32Var(&f.sampling.Temperature, "temp", 0, "temperature `T`; 0 always takes the likeliest token")
+	fs.IntVar(&f.sampling.TopK, "top-k", 0, "draw from the `K` likeliest tokens; 0 means all")
+	fs.Float32Var(&f.sampling.TopP, "top-p", 0, "draw from the fewest likeliest tokens that together reach probability `P`; 0 means all")
+	fs.Float32Var(&f.sampling.MinP, "min-p", 0, "draw from tokens at least `P` times as likely as the likeliest; 0 means all")
+	fs.Float32Var(&f.sampling.RepeatPenalty, "repeat-penalty", 0, "make the last 64 tokens less likely by the factor `R`; 0 and 1 do nothing")
+	fs.Uint64Var(&f.sampling.Seed, "seed", 0, "seed `N` of the random draws")
+	fs.IntVar(&f.copies, "n", 1, "generate `COPIES` continuations, each with random draws of its own")
+	fs.StringArrayVar(&f.stops, "stop", nil, "end before the text `S`; may be given several times")
 	fs.BoolVar(&f.ignoreEnd, "ignore-eos", false, "go on after the model's end token")
 }
 

@@ -95,8 +95,8 @@ as a NumPy array float32 [tokens, vocabulary].`,
 	}
 	text.register(cmd)
 	flags.register(cmd)
-	cmd.Flags().IntVar(&top, "top", 10, "how many of the likeliest tokens to show")
-	cmd.Flags().StringVar(&out, "out", "", "write the logits at all positions to this .npy file")
+	cmd.Flags().IntVar(&top, "top", 10, "show the `K` likeliest tokens")
+	cmd.Flags().StringVar(&out, "out", "", "write the logits at all positions to the file `F.npy`")
 	return cmd
 }
 

@@ -102,6 +102,6 @@ run reports on the tokens scored so far.`,
 	}
 	text.register(cmd)
 	flags.register(cmd)
-	cmd.Flags().IntVar(&window, "context", 0, "tokens in a window, BOS included (default: the model's context)")
+	cmd.Flags().IntVar(&window, "context", 0, "`N` tokens in a window, BOS included (default: the model's context)")
 	return cmd
 }

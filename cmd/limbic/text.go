@@ -20,7 +20,7 @@ type textFlags struct {
 }
 
 func (f *textFlags) register(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.file, "file", "", "read the text from a file instead of TEXT; - is standard input")
+	cmd.Flags().StringVar(&f.file, "file", "", "read the text from the file `F` instead of TEXT; - is standard input")
 	cmd.Flags().BoolVar(&f.noBOS, "no-bos", false, "don't begin with BOS, even if the model file asks for it")
 	cmd.Flags().BoolVar(&f.special, "special", false, "take text that spells a special token for that token")
 	cmd.Args = f.args

@@ -107,8 +107,8 @@ Without --sites it is the output of the block at two thirds of the depth.`,
 	}
 	text.register(cmd)
 	flags.register(cmd)
-	cmd.Flags().StringVar(&siteList, "sites", "", "where to read, separated by commas (default: the output of the block at 2/3 of the depth)")
-	cmd.Flags().StringVar(&out, "out", "", "the file to write: .npz or .safetensors")
+	cmd.Flags().StringVar(&siteList, "sites", "", "sites `S[,S...]` to read (default: the output of the block at 2/3 of the depth)")
+	cmd.Flags().StringVar(&out, "out", "", "write to the file `F`: .npz or .safetensors")
 	return cmd
 }
 

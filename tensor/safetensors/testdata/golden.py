@@ -1,7 +1,7 @@
 """Files as the reference implementation writes them. See README.md."""
 
 import numpy as np
-from safetensors import serialize_file
+from safetensors import TensorSpec, serialize_file
 from safetensors.numpy import save_file
 
 inf = float("inf")
@@ -40,4 +40,5 @@ save_file(
 
 # bfloat16, which NumPy lacks.
 bf16 = np.array([0x3F80, 0xC000, 0x7F7F, 0x0001], np.uint16)
-serialize_file({"bf16": {"dtype": "bfloat16", "shape": [2, 2], "data": bf16.tobytes()}}, "bf16.safetensors", None)
+spec = TensorSpec(dtype="bfloat16", shape=[2, 2], data_ptr=bf16.ctypes.data, data_len=bf16.nbytes)
+serialize_file({"bf16": spec}, "bf16.safetensors", None)
