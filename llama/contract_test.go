@@ -270,7 +270,7 @@ func TestContract(t *testing.T) {
 				defer restore()
 				for name, v := range variants {
 					t.Run(fmt.Sprintf("%v/%s", level, name), func(t *testing.T) {
-						if testing.Short() && level == asm.Generic && typ.Block() == 256 && v.threads != 2 {
+						if testing.Short() && level < asm.Best() && v.threads == 0 {
 							t.Skip("slow in generic Go")
 						}
 						got := v.run(t, m, tokens)

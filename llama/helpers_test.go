@@ -192,7 +192,7 @@ func uniform(r *rand.Rand) float32 { return float32(int32(r.Uint32()>>8)-1<<23) 
 // randomData fills a matrix in any storage format with weights of about the
 // size 1/√cols. Blocks have random bytes and fixed scales.
 func randomData(r *rand.Rand, typ tensor.Type, rows, cols int) []byte {
-	half := bits.Len(uint(cols))/2 - 1 // weights are about 2^-half
+	half := max(bits.Len(uint(cols))/2-1, 0) // weights are about 2^-half
 	size, err := typ.RowBytes(cols)
 	if err != nil {
 		panic(err)

@@ -142,15 +142,15 @@ func (s *Sum) Add(x []float32) error {
 	sums := s.Components[:len(x)]
 	for i, v := range x {
 		f := &sums[i]
-		// Magnitudes from 2^-41 to 2^-1 touch only the low word; f.Add does
+		// The common magnitudes, from 2^-41 to 2^22, written out; f.Add does
 		// the same for all.
 		b := math.Float32bits(v)
-		if shift := b>>23&0xff - 86; shift < 40 {
-			sign := uint64(b >> 31)
-			word := uint64(b&0x7fffff|1<<23) << shift
-			lo, carry := bits.Add64(f.lo, word^-sign, sign)
-			hi, _ := bits.Add64(f.hi, -sign, carry)
-			if (f.hi^hi)&^(f.hi^-sign)>>63 == 0 {
+		if shift := b>>23&0xff - 86; shift < 64 {
+			negative := -uint64(b >> 31) // all ones or zero
+			mantissa := uint64(b&0x7fffff | 1<<23)
+			lo, carry := bits.Add64(f.lo, mantissa<<shift^negative, negative&1)
+			hi, _ := bits.Add64(f.hi, mantissa>>(64-shift)^negative, carry)
+			if (f.hi^hi)&^(f.hi^negative)>>63 == 0 {
 				f.hi, f.lo = hi, lo
 				continue
 			}

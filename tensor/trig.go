@@ -5,22 +5,23 @@ import "math"
 // The functions of this file replace those of package math where a result
 // reaches the model: math's differ between architectures in the last bit.
 // They use only additions, multiplications and divisions in a fixed order,
-// with every product rounded explicitly, so that none is fused.
+// with every product rounded explicitly, so that none is fused but by math.FMA,
+// which is exact everywhere.
 
 // sincos gives the sine and cosine of x, 0 <= x < 1e9, with an absolute error
 // below 1e-12: far below the last bit of the float32 that they are rounded to.
 func sincos(x float64) (sin, cos float64) {
-	// x = n*π/2 + r, with π/2 in three parts of 33 bits each: n times a part
-	// is exact for n < 2^20 and all but exact beyond (Cody and Waite).
+	// x = n*π/2 + r, with π/2 in three parts of 33 bits each (Cody and Waite).
+	// Fused, because n times a part is exact in float64 only up to n = 2^20.
 	const (
 		pio2a = 1.57079632673412561417e+00
 		pio2b = 6.07710050630396597660e-11
 		pio2c = 2.02226624879595063154e-21
 	)
 	n := math.Floor(float64(x*(2/math.Pi)) + 0.5)
-	r := x - float64(n*pio2a)
-	r -= float64(n * pio2b)
-	r -= float64(n * pio2c)
+	r := math.FMA(-n, pio2a, x)
+	r = math.FMA(-n, pio2b, r)
+	r = math.FMA(-n, pio2c, r)
 	z := float64(r * r)
 	// Taylor series on |r| <= π/4: the first term left out is below 1e-15.
 	s, c := 0.0, 0.0

@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/limbic-go/limbic/asm"
 	"github.com/limbic-go/limbic/llama"
@@ -85,8 +84,6 @@ func (f *engineFlags) check() error {
 // precisionFlag makes a flag of a precision, so that a bad value is an error of
 // usage.
 type precisionFlag struct{ llama.Precision }
-
-var _ pflag.Value = (*precisionFlag)(nil)
 
 // Type is what the help calls the value.
 func (*precisionFlag) Type() string { return "mode" }

@@ -297,14 +297,17 @@ type stopper struct {
 // add gives what can be shown after a piece, and whether the text ends there.
 func (s *stopper) add(piece []byte) (ready []byte, stopped bool) {
 	s.pending = append(s.pending, piece...)
-	first := -1
+	// The one that is complete first, so that it does not matter how the text
+	// was cut into pieces; of those, the longest.
+	start, end := -1, 0
 	for _, stop := range s.stops {
-		if i := bytes.Index(s.pending, []byte(stop)); i >= 0 && (first < 0 || i < first) {
-			first = i
+		i := bytes.Index(s.pending, []byte(stop))
+		if e := i + len(stop); i >= 0 && (start < 0 || e < end || e == end && i < start) {
+			start, end = i, e
 		}
 	}
-	if first >= 0 {
-		ready, s.pending = s.pending[:first], nil
+	if start >= 0 {
+		ready, s.pending = s.pending[:start], nil
 		return ready, true
 	}
 	hold := 0

@@ -184,8 +184,8 @@ func TestFailures(t *testing.T) {
 		{"info|demo", `"demo"|no such file|.gguf`},
 		{"info|" + dir, dir + "|folder"},
 		{"info|" + text, text + "|not a GGUF file"},
-		{"info|" + header, header + "|truncated"},
-		{"tokenize|" + header + "|x", header + "|truncated"},
+		{"info|" + header, header + "|tokenizer.ggml.tokens"},
+		{"tokenize|" + header + "|x", header + "|tokenizer.ggml.tokens"},
 		{"logits|" + weights + "|x", weights},
 		{"tokenize|" + testModel + "|--file|" + dir + "/none.txt", "none.txt|no such file"},
 		{"tokenize|" + testModel + "|--file|" + dir, dir + "|directory"},
@@ -266,6 +266,27 @@ func TestHelp(t *testing.T) {
 		assert.Contains(t, help, "\n  "+c+" ")
 	}
 	assert.Equal(t, "limbic version "+version+"\n", ok(t, "--version"))
+}
+
+func TestGroup(t *testing.T) {
+	child := &cobra.Command{Use: "build", RunE: func(*cobra.Command, []string) error { return nil }}
+	group := newGroup("vectors", "all about vectors", child)
+	root := &cobra.Command{Use: "limbic", SilenceErrors: true, SilenceUsage: true}
+	root.AddCommand(group)
+	var out bytes.Buffer
+	root.SetOut(&out)
+	for args, want := range map[string]string{"build": "", "": "", "bild --x": `unknown command "bild" (did you mean build?)`} {
+		root.SetArgs(append([]string{"vectors"}, strings.Fields(args)...))
+		err := root.Execute()
+		if want == "" {
+			assert.NoError(t, err)
+			continue
+		}
+		var usage usageError
+		require.ErrorAs(t, err, &usage)
+		assert.Equal(t, want, err.Error())
+	}
+	assert.Contains(t, out.String(), "all about vectors")
 }
 
 func TestFlagsAnywhere(t *testing.T) {

@@ -46,15 +46,14 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root := a.root()
 	args = commandFirst(root, args)
 	root.SetArgs(args)
-	cmd, err := root, asm.EnvironmentError()
-	if err != nil {
-		return a.exit(ctx, cmd, usageError{err})
+	if err := asm.EnvironmentError(); err != nil {
+		return a.exit(ctx, root, usageError{err})
 	}
 	// Find is asked beforehand because its own message has several lines.
-	if cmd, _, err = root.Find(args); err != nil {
+	if _, _, err := root.Find(args); err != nil {
 		return a.exit(ctx, root, unknownCommand(root, args))
 	}
-	cmd, err = root.ExecuteContextC(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	return a.exit(ctx, cmd, err)
 }
 
@@ -101,6 +100,7 @@ func newHelp() *cobra.Command {
 				return unknownCommand(cmd.Root(), args)
 			}
 			topic.InitDefaultHelpFlag()
+			topic.InitDefaultVersionFlag()
 			return topic.Help()
 		},
 	}
@@ -111,6 +111,8 @@ func newGroup(use, short string, children ...*cobra.Command) *cobra.Command {
 	group := &cobra.Command{
 		Use:   use,
 		Short: short,
+		// Cobra sets this only for the parent of a command that it finds itself.
+		SuggestionsMinimumDistance: 2,
 		// An unknown subcommand is worth a better message than its flags are.
 		FParseErrWhitelist: cobra.FParseErrWhitelist{UnknownFlags: true},
 		RunE: func(cmd *cobra.Command, args []string) error {

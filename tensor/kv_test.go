@@ -1,0 +1,133 @@
+package tensor
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// cache is a sequence's keys and values, [position][head*dim], and its pages.
+type cache struct {
+	keys, values [][]float32
+	pages        []*Page
+}
+
+func newCache(r *rand.Rand, s PageShape, n int) *cache {
+	c := &cache{}
+	for pos := range n {
+		c.keys = append(c.keys, randomFloats(r, s.Heads*s.Dim))
+		c.values = append(c.values, randomFloats(r, s.Heads*s.Dim))
+		if pos%PageLen == 0 {
+			c.pages = append(c.pages, NewPage(s))
+		}
+		c.pages[pos/PageLen].Put(pos%PageLen, c.keys[pos], c.values[pos])
+	}
+	return c
+}
+
+// attend is attention of one query over the first n positions, in float64. It
+// gives the size of the largest score too: a relative error of a score is an
+// absolute one of its exponent.
+func (c *cache) attend(q []float32, head, n int, scale float64) (out []float64, largest float64) {
+	dim := len(q)
+	scores, greatest, total := make([]float64, n), math.Inf(-1), 0.0
+	for pos := range scores {
+		for d, v := range q {
+			scores[pos] += float64(v) * float64(c.keys[pos][head*dim+d]) * scale
+		}
+		greatest, largest = max(greatest, scores[pos]), max(largest, math.Abs(scores[pos]))
+	}
+	out = make([]float64, dim)
+	for pos := range scores {
+		scores[pos] = math.Exp(scores[pos] - greatest)
+		total += scores[pos]
+	}
+	for pos, s := range scores {
+		for d := range out {
+			out[d] += s / total * float64(c.values[pos][head*dim+d])
+		}
+	}
+	return out, largest
+}
+
+func TestAttend(t *testing.T) {
+	for _, dim := range []int{2, 8, 10, 16, 18, 64, 66} {
+		for _, n := range []int{1, 2, 15, 17, 63, 64, 65, 128, 150} {
+			for _, size := range []float32{1, 30} { // spread and all but one-hot
+				t.Run(fmt.Sprintf("dim %d, %d positions, size %v", dim, n, size), func(t *testing.T) {
+					r := rand.New(rand.NewPCG(uint64(dim), uint64(n)))
+					shape := PageShape{Heads: 3, Dim: dim}
+					c := newCache(r, shape, n)
+					scale := float32(1 / math.Sqrt(float64(dim)))
+					const queries = 5
+					// Queries and outputs lie with gaps between them, as rows do.
+					qs := randomFloats(r, queries*(dim+7))
+					for i := range qs {
+						qs[i] *= size
+					}
+					var scratch AttentionScratch
+					for head := range shape.Heads {
+						// As in a prompt: each query sees one position more.
+						steps := min(queries, n)
+						out := make([]float32, queries*(dim+1))
+						Attend(&scratch, Queries{Q: qs, QStride: dim + 7, Out: out, OutStride: dim + 1, N: steps, Len: n - steps + 1, Step: 1}, c.pages, head, scale)
+						for i := range steps {
+							want, largest := c.attend(qs[i*(dim+7):][:dim], head, n-steps+1+i, float64(scale))
+							require.Less(t, relativeError(t, want, out[i*(dim+1):][:dim]), 3e-7*(5+largest))
+						}
+						// As in generation: a group of query heads sees the same positions.
+						group := make([]float32, queries*dim)
+						Attend(&scratch, Queries{Q: qs, QStride: dim + 7, Out: group, OutStride: dim, N: queries, Len: n}, c.pages, head, scale)
+
+						// Each has the bits that it has alone.
+						alone := make([]float32, dim)
+						for i := range queries {
+							q := Queries{Q: qs[i*(dim+7):], Out: alone, N: 1, Len: n}
+							Attend(new(AttentionScratch), q, c.pages, head, scale)
+							requireSameBits(t, alone, group[i*dim:][:dim])
+							if i < steps {
+								q.Len = n - steps + 1 + i
+								Attend(new(AttentionScratch), q, c.pages, head, scale)
+								requireSameBits(t, alone, out[i*(dim+1):][:dim])
+							}
+						}
+					}
+				})
+			}
+		}
+	}
+}
+
+// What lies behind the visible positions, be it infinite, has no influence.
+func TestAttendSeesNoFurther(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 1))
+	shape := PageShape{Heads: 1, Dim: 10}
+	c := newCache(r, shape, 20)
+	q, want, got := randomFloats(r, 10), make([]float32, 10), make([]float32, 10)
+	Attend(new(AttentionScratch), Queries{Q: q, Out: want, N: 1, Len: 18}, c.pages, 0, 1)
+	inf := make([]float32, 10)
+	for i := range inf {
+		inf[i] = float32(math.Inf(1 - i%2*2))
+	}
+	for i := 18; i < PageLen; i++ {
+		c.pages[0].Put(i, inf, inf)
+	}
+	Attend(new(AttentionScratch), Queries{Q: q, Out: got, N: 1, Len: 18}, c.pages, 0, 1)
+	requireSameBits(t, want, got)
+}
+
+func TestPageCopy(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 1))
+	shape := PageShape{Heads: 2, Dim: 10}
+	c := newCache(r, shape, PageLen)
+	p := NewPage(shape)
+	p.CopyFrom(c.pages[0])
+	q, want, got := randomFloats(r, 10), make([]float32, 10), make([]float32, 10)
+	Attend(new(AttentionScratch), Queries{Q: q, Out: want, N: 1, Len: PageLen}, c.pages, 1, 1)
+	c.pages[0].Put(0, make([]float32, 20), make([]float32, 20)) // the copy is one
+	Attend(new(AttentionScratch), Queries{Q: q, Out: got, N: 1, Len: PageLen}, []*Page{p}, 1, 1)
+	requireSameBits(t, want, got)
+}
