@@ -191,6 +191,17 @@ func TestIdentify(t *testing.T) {
 		require.Greater(t, abs(set(got)-(set(first)+set(second))/2), 1e-6, "the comparison would see it")
 	})
 
+	t.Run("regressing nothing out changes nothing", func(t *testing.T) {
+		r := x.identify(t, x.test, IdentifyOptions{Ridge: 1e12})
+		for _, name := range Regressions() {
+			for _, read := range pairedReadouts() {
+				require.Equal(t, got.Readouts[read].Figures, r.Regressed[name].Readouts[read].Figures, name+" "+read)
+			}
+			require.InDelta(t, 0, r.Regressed[name].Explained, 1e-9)
+			require.Greater(t, got.Regressed[name].Explained, 0.1)
+		}
+	})
+
 	t.Run("another site", func(t *testing.T) {
 		site := llama.Site{Point: llama.ResidPost, Block: 0}
 		r := x.identify(t, x.test, IdentifyOptions{Site: &site})
@@ -394,7 +405,6 @@ func TestTrainedModel(t *testing.T) {
 	var b strings.Builder
 	require.NoError(t, got.WriteTable(&b))
 	t.Log("\n" + b.String())
-	for n, g := range got.Regressed { t.Log(n, g.Features, g.Explained) }
 	require.Equal(t, 1026, got.N)
 	require.Equal(t, 171, got.Emotions)
 	// The words alone find the emotion about as often as the corpus's own

@@ -35,24 +35,24 @@ func (r *Identification) WriteTable(w io.Writer) error {
 		}
 		line(row, name, percent(s.Top1)+iv[0], percent(s.Top5)+iv[1], percent(s.MRR)+iv[2], percent(s.Family)+iv[3], fmt.Sprintf("%.4f", s.P.Family))
 	}
-	title := func(name string) {
+	title := func(name, p string) {
 		line("")
-		line(row, name, "top 1", "top 5", "mean 1/rank", "family (macro)", "p")
+		line(row, name, "top 1", "top 5", "mean 1/rank", "family (macro)", p)
 	}
-	title("Model")
+	title("Model", "p")
 	score("centered (default)", r.Score)
 	for _, name := range Readouts()[1:] {
 		score(name, r.Readouts[name])
 	}
 	line(row, "chance", percent(r.Chance.Top1), percent(r.Chance.Top5), percent(r.Chance.MRR), percent(r.Chance.Family)+percents(r.Chance.FamilyInterval), "")
-	title("Baselines")
+	title("Baselines", "p")
 	for _, name := range Baselines() {
 		score(name, r.Baselines[name].Score)
 	}
 	for _, name := range pairedReadouts()[1:] {
 		score(BaseEmbeddings+", "+name, r.Baselines[BaseEmbeddings].Readouts[name])
 	}
-	title("Regressed out")
+	title("Regressed out", "p")
 	for _, name := range Regressions() {
 		g, ok := r.Regressed[name]
 		if !ok {
@@ -70,19 +70,22 @@ func (r *Identification) WriteTable(w io.Writer) error {
 		line(row, name, signedPercent(d.Top1)+iv[0], signedPercent(d.Top5)+iv[1], signedPercent(d.MRR)+iv[2], signedPercent(d.Family)+iv[3], "")
 	}
 	for _, read := range pairedReadouts() {
-		title("Model (" + read + ") minus")
+		title("Model ("+read+") minus", "")
 		for _, name := range Baselines() {
 			difference(name, r.Paired[read][name])
 		}
 	}
-	title("Regressed minus not")
+	title("Regressed minus not", "")
 	for _, name := range Regressions() {
 		if g, ok := r.Regressed[name]; ok {
-			difference(name+", centered", g.Difference[ReadCentered])
+			for _, read := range pairedReadouts()[:2] {
+				difference(name+", "+read, g.Difference[read])
+			}
 		}
 	}
 
 	line("")
+	line("The default readout by family and topic:")
 	line("%-28s %6s %8s %8s %8s", "Family", "n", "family", "top 1", "chosen")
 	for _, f := range r.Families {
 		line("%-28s %6d %8s %8s %8d", f.Family, f.N, percent(f.Accuracy), percent(f.Top1), f.Chosen)
@@ -93,7 +96,7 @@ func (r *Identification) WriteTable(w io.Writer) error {
 		line("%-28s %6d %8s %8s %8s", t.Topic, t.N, percent(t.Top1), percent(t.Top5), percent(t.Family))
 	}
 	line("")
-	line("Most often confused: story of, read as")
+	line("Most often confused by the default readout: story of, read as")
 	for _, c := range r.Confused {
 		line("%-20s %-20s %d of %d", c.Emotion, c.ReadAs, c.Count, c.N)
 	}
