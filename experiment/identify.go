@@ -730,7 +730,7 @@ func (e *identifier) regress(model map[string]*way) error {
 			return out
 		}
 		s := e.samples(e.site.Site, without(&e.train, features))
-	_ = 0
+		s.Basis = append([]float32{}, e.site.Basis...)
 		sv, err := s.Derive()
 		if err != nil {
 			return err

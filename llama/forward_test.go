@@ -284,33 +284,46 @@ func TestPassesStopEarly(t *testing.T) {
 	}
 }
 
-// The blocks behind the last hook are not even touched: here they would fail.
-func TestLaterBlocksAreNotComputed(t *testing.T) {
-	f := small.file()
-	nan := bytesOf([]float32{float32(math.NaN())})
-	copy(f.tensors["blk.2.attn_q.weight"].Data, nan)
-	m, err := f.load(t)
-	require.NoError(t, err)
-	defer m.Close()
-	r := runner(t, m, RunnerOptions{})
-	defer r.Close()
+// What lies behind the last hook is not even touched: here it would fail.
+func TestTheRestIsNotComputed(t *testing.T) {
 	for _, c := range []struct {
-		site  Site
-		works bool
+		broken string // a tensor with a NaN in it
+		sites  []Site
+		works  bool
 	}{
-		{Site{ResidPost, 1}, true},
-		{Site{ResidPre, 2}, true},
-		{Site{ResidMid, 2}, false},
+		{"blk.2.attn_k.weight", []Site{{ResidPost, 1}}, true},
+		{"blk.2.attn_k.weight", []Site{{ResidPre, 2}}, true},
+		{"blk.2.attn_k.weight", []Site{{AttnOut, 2}}, false},
+		{"blk.2.attn_q.weight", nil, true}, // keys and values are all that is wanted
+		{"blk.2.attn_q.weight", []Site{{ResidMid, 2}}, false},
+		{"blk.2.ffn_up.weight", []Site{{ResidMid, 2}}, true},
+		{"blk.2.ffn_up.weight", []Site{{AttnOut, 2}}, true},
+		{"blk.2.ffn_up.weight", []Site{{MLPOut, 2}}, false},
+		{"blk.2.ffn_up.weight", []Site{{Point: FinalNorm}}, false},
+		{"blk.1.ffn_up.weight", []Site{{ResidPre, 2}}, false},
 	} {
-		s := r.NewSequence()
-		err := r.Forward(t.Context(), &Pass{Spans: []Span{{Seq: s, Tokens: text(m, 4, 0)}}, Hooks: []*Hook{&record(c.site).Hook}})
-		if c.works {
-			require.NoError(t, err, c.site)
-			require.Equal(t, 4, s.Len())
-		} else {
-			require.ErrorContains(t, err, "residual stream at position 0 of span 0 is not finite", c.site)
+		t.Run(fmt.Sprint(c.broken, c.sites), func(t *testing.T) {
+			f := small.file()
+			copy(f.tensors[c.broken].Data, bytesOf([]float32{float32(math.NaN())}))
+			m, err := f.load(t)
+			require.NoError(t, err)
+			defer m.Close()
+			r := runner(t, m, RunnerOptions{})
+			defer r.Close()
+			s := r.NewSequence()
+			p := &Pass{Spans: []Span{{Seq: s, Tokens: text(m, 4, 0)}}}
+			if c.sites != nil {
+				p.Hooks = []*Hook{&record(c.sites...).Hook}
+			}
+			err = r.Forward(t.Context(), p)
+			if c.works {
+				require.NoError(t, err)
+				require.Equal(t, 4, s.Len())
+				return
+			}
+			require.ErrorContains(t, err, "residual stream at position 0 of span 0 is not finite")
 			require.Zero(t, s.Len())
-		}
+		})
 	}
 }
 

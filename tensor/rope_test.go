@@ -66,7 +66,7 @@ func TestSincos(t *testing.T) {
 	check := func(x float64) {
 		sin, cos := sincos(x)
 		wantSin, wantCos := math.Sincos(x)
-		if math.Abs(sin-wantSin) > 1e-12 || math.Abs(cos-wantCos) > 1e-12 {
+		if math.Abs(sin-wantSin) > 1e-15 || math.Abs(cos-wantCos) > 1e-15 {
 			t.Fatalf("sincos(%v) = %v, %v, want %v, %v", x, sin, cos, wantSin, wantCos)
 		}
 	}
