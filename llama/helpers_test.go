@@ -36,6 +36,7 @@ type spec struct {
 	context          int
 	separateOutput   bool
 	ropeFactors      bool
+	ropeScaling      float32 // linear; 0 means none
 }
 
 // small is a spec that fits no multiple of 16 anywhere.
@@ -77,6 +78,10 @@ func (s spec) file() *modelFile {
 		"llama.context_length":                   gguf.Scalar(uint32(s.context)),
 		"llama.attention.layer_norm_rms_epsilon": gguf.Scalar(float32(1e-5)),
 	}, tensors: map[string]gguf.TensorData{}}
+	if s.ropeScaling != 0 {
+		f.meta["llama.rope.scaling.type"] = gguf.Scalar("linear")
+		f.meta["llama.rope.scaling.factor"] = gguf.Scalar(s.ropeScaling)
+	}
 	f.setTokenizer(s.vocab)
 
 	r := rand.New(rand.NewPCG(uint64(s.width), uint64(s.typ)))

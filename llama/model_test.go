@@ -64,6 +64,9 @@ func plainForward(f *modelFile, s spec, tokens []token.Token) (resid [][][]float
 			if factors != nil {
 				angle /= factors[i]
 			}
+			if s.ropeScaling != 0 {
+				angle /= float64(s.ropeScaling)
+			}
 			sin, cos := math.Sincos(angle)
 			a, b := x[2*i], x[2*i+1]
 			x[2*i], x[2*i+1] = a*cos-b*sin, a*sin+b*cos
@@ -144,7 +147,7 @@ func TestShapes(t *testing.T) {
 	for _, s := range []spec{
 		{blocks: 1, width: 2, ff: 1, heads: 1, kvHeads: 1, headDim: 2, ropeDim: 2, vocab: 3},
 		{blocks: 2, width: 15, ff: 17, heads: 3, kvHeads: 1, headDim: 2, ropeDim: 2, vocab: 5},
-		{blocks: 2, width: 24, ff: 33, heads: 4, kvHeads: 4, headDim: 8, ropeDim: 8, vocab: 31},
+		{blocks: 2, width: 24, ff: 33, heads: 4, kvHeads: 4, headDim: 8, ropeDim: 8, vocab: 31, ropeScaling: 4},
 		{blocks: 2, width: 24, ff: 33, heads: 6, kvHeads: 2, headDim: 8, ropeDim: 4, vocab: 31, separateOutput: true},
 		{blocks: 3, width: 40, ff: 52, heads: 4, kvHeads: 2, headDim: 10, ropeDim: 10, vocab: 277},
 		{blocks: 3, width: 70, ff: 100, heads: 8, kvHeads: 1, headDim: 10, ropeDim: 6, vocab: 48, separateOutput: true, ropeFactors: true},

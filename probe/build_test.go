@@ -17,7 +17,7 @@ import (
 	"github.com/limbic-go/limbic/llama"
 )
 
-const testModel = "../testdata/models/llama-tied-ropescaled-mqa-f32.gguf"
+const testModel = "../testdata/models/tiny-f32.gguf"
 
 func openModel(t testing.TB) *llama.Model {
 	t.Helper()
@@ -70,7 +70,7 @@ func build(t testing.TB, r *llama.Runner, c *emotion.Corpus, o BuildOptions) *Re
 
 // goldenMeans is the hash of smallCorpus's raw means under testModel, on every
 // processor and architecture.
-const goldenMeans = "ce31c49ffe8a41904169d73fd16ed2b7c89efa98d05103650840c42ec9d4c657"
+const goldenMeans = "6cdd1669c279a355bd887ddc0295eac5d2fc2f4bd3fabfee3875586685b59c57"
 
 // Raw means do not depend on kernels, threads or batches.
 func TestGoldenMeans(t *testing.T) {
@@ -253,16 +253,16 @@ func TestBuildDropsAndCuts(t *testing.T) {
 	m := openModel(t)
 	r := newRunner(t, m, llama.RunnerOptions{})
 	c := smallCorpus(t)
-	_, err := Build(context.Background(), r, c, BuildOptions{From: 1500, Journal: filepath.Join(t.TempDir(), "j")})
-	require.ErrorContains(t, err, `no story of "afraid" has 1500 tokens or more`)
+	_, err := Build(context.Background(), r, c, BuildOptions{From: 400, Journal: filepath.Join(t.TempDir(), "j")})
+	require.ErrorContains(t, err, `no story of "afraid" has 400 tokens or more`)
 
 	// One story becomes too short, another too long for the context.
 	short := *c
 	short.Stories = slices.Clone(c.Stories)
 	short.Stories[0].Text = "Too short."
 	long := ""
-	for range 30 {
-		long += c.Stories[1].Text
+	for range 5 {
+		long += emotion.Embedded().Stories[1].Text
 	}
 	short.Stories[1].Text = long
 	v := build(t, r, &short, BuildOptions{Sites: []llama.Site{{Point: llama.ResidPost, Block: 0}}}).Vectors
@@ -310,7 +310,7 @@ func TestSaveAndLoad(t *testing.T) {
 	require.NoError(t, got.CheckModel(sum, m.Tokenizer().Hash(), m.Config().Width))
 	require.ErrorContains(t, got.CheckModel("00", m.Tokenizer().Hash(), m.Config().Width), "model_sha256")
 	require.ErrorContains(t, got.CheckModel(sum, "00", m.Config().Width), "tokenizer_sha256")
-	require.ErrorContains(t, got.CheckModel(sum, "00", 7), "width 128, the model 7")
+	require.ErrorContains(t, got.CheckModel(sum, "00", 7), "width 32, the model 7")
 
 	// Damaged files name the file.
 	whole := fileBytes(t, path)

@@ -9,7 +9,7 @@ import "math"
 // which is exact everywhere.
 
 // sincos gives the sine and cosine of x, 0 <= x < 1e9, with an absolute error
-// below 1e-12: far below the last bit of the float32 that they are rounded to.
+// below 1e-15: far below the last bit of the float32 that they are rounded to.
 func sincos(x float64) (sin, cos float64) {
 	// x = n*π/2 + r, with π/2 in three parts of 33 bits each (Cody and Waite).
 	// Fused, because n times a part is exact in float64 only up to n = 2^20.
