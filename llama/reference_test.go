@@ -70,8 +70,8 @@ func TestSharedReferences(t *testing.T) {
 				model = "zoo/" + strings.TrimSuffix(model, "-long")
 			}
 			t.Run(name, func(t *testing.T) {
-				if testing.Short() && strings.HasSuffix(name, "-long") {
-					t.Skip("long")
+				if testing.Short() && (strings.HasSuffix(name, "-long") || strings.HasPrefix(name, "quant-")) {
+					t.Skip("long, or of a family that TestReference has")
 				}
 				checkReference(t, reference{
 					model: shared(t, "models", model+".gguf"),

@@ -216,7 +216,7 @@ func (p *plan) warnings(v *probe.Vectors) (list []string) {
 		}
 	}
 	if n := len(p.targets); n > 1 && p.edits {
-		list = append(list, fmt.Sprintf("plan %q adds at %d sites: what is added adds up", p.Plan, n))
+		list = append(list, fmt.Sprintf("plan %q adds at %d sites: the effects compound", p.Plan, n))
 	}
 	return list
 }
@@ -239,11 +239,10 @@ func (p *plan) hook() *llama.Hook {
 	return h
 }
 
-// fingerprint names, for people, what the plan does, and holds a hash of all
-// that it depends on: operator, scope, sites, coefficients and vectors.
+// fingerprint names operator, emotion, strength and scope, and holds a hash of
+// sites, coefficients and vectors: all that the effect depends on.
 func (p *plan) fingerprint() string {
 	h := sha256.New()
-	fmt.Fprintf(h, "limbic steer 1 %s %v\n", operatorAdd, p.Scope)
 	for _, t := range p.targets {
 		fmt.Fprintf(h, "%v %08x %d\n", t.site, math.Float32bits(t.a), len(t.unit))
 		var b []byte
@@ -252,7 +251,7 @@ func (p *plan) fingerprint() string {
 		}
 		h.Write(b)
 	}
-	return fmt.Sprintf("add %s %+g to %v [%s]", p.Emotion, p.Strength, p.Scope, hex.EncodeToString(h.Sum(nil)[:16]))
+	return fmt.Sprintf("%s %s %+g to %v [%s]", operatorAdd, p.Emotion, p.Strength, p.Scope, hex.EncodeToString(h.Sum(nil)[:16]))
 }
 
 // see is the hook's function.

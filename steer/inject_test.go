@@ -223,10 +223,10 @@ func TestSteeredGolden(t *testing.T) {
 	r := newRunner(t, m, llama.RunnerOptions{})
 	in := inject(t, m, vectorsFor(m), "v:calm=0.05", "v:at ease=-1.5@resid_post:0,resid_post:1#generated")
 	require.Equal(t, "0ece15d0cb85eb3b8f27c870066a077ce5b5a235c9b0532045bfc88817c892da", hashFloats(allLogits(t, r, text(m, 12, 0), 5, 12, in.Hooks()...)))
-	data, err := json.Marshal(in.Receipt())
+	data, err := json.Marshal(in.Receipt().Edits)
 	require.NoError(t, err)
 	sum := sha256.Sum256(data)
-	require.Equal(t, "40579cf1d2859a73212d3d1cab3bfe2bdc79d076c69ad14ac65f7e2cd9f3614b", hex.EncodeToString(sum[:]), "receipt")
+	require.Equal(t, "be4f43b756dde37d5fc9aee78351145dc5d738bd1ed690caf10d3c96aa4f987f", hex.EncodeToString(sum[:]), "receipt")
 }
 
 // What was computed before the first edited token can be forked and steered in
@@ -450,6 +450,8 @@ func TestNewErrors(t *testing.T) {
 	require.ErrorContains(t, err, "a direction of 1 elements for width 128")
 	_, err = New(m, []Plan{{Emotion: "x", Direction: make([]float32, 128)}}, From(v), Options{})
 	require.ErrorContains(t, err, `the vector of "x" at resid_post:2 is zero`)
+	_, err = New(m, []Plan{{Emotion: "x", Direction: []float32{0, float32(math.Inf(1))}}}, From(v), Options{})
+	require.ErrorContains(t, err, "direction: element 1 is +Inf")
 	_, err = New(m, []Plan{{Emotion: "x", Strength: math.NaN()}}, From(v), Options{})
 	require.ErrorContains(t, err, "strength NaN is not finite")
 }

@@ -24,7 +24,7 @@ type Plan struct {
 	// towards the emotion.
 	Strength float64
 	// Sites are spelled as llama.ParseSites takes them. None means the
-	// vectors' default site. Vectors added at several sites add up.
+	// vectors' default site. Effects at several sites compound.
 	Sites []string
 	// Scope says which tokens are edited.
 	Scope Scope

@@ -175,6 +175,10 @@ func TestPlanJSON(t *testing.T) {
 	require.Equal(t, Plan{Emotion: "calm"}, p)
 	require.False(t, math.Signbit(p.Strength))
 
+	data, err = json.Marshal(Plan{Emotion: "calm", Strength: math.Copysign(0, -1)})
+	require.NoError(t, err)
+	require.Contains(t, string(data), `"strength":0`)
+
 	for _, bad := range []Plan{{Vectors: "\xff", Emotion: "calm"}, {Vectors: "v"}, {Emotion: "calm", Strength: math.NaN()}, {Emotion: "calm", Scope: 9}} {
 		_, err := json.Marshal(bad)
 		require.ErrorContains(t, err, "steer: ")
@@ -204,6 +208,10 @@ func TestPlanJSONErrors(t *testing.T) {
 func TestScopeNames(t *testing.T) {
 	for scope, name := range map[Scope]string{All: "all", Prompt: "prompt", Generated: "generated", 7: "Scope(7)"} {
 		require.Equal(t, name, scope.String())
+	}
+	// What a sweep computes once.
+	for n, want := range map[int][3]int{1: {0, 0, 0}, 2: {1, 1, 1}, 9: {1, 1, 8}} {
+		require.Equal(t, want, [3]int{All.untouched(n), Prompt.untouched(n), Generated.untouched(n)})
 	}
 	_, err := Scope(7).MarshalText()
 	require.Error(t, err)

@@ -71,18 +71,27 @@ func TestReceiptOfSeveralSequences(t *testing.T) {
 	r := newRunner(t, m, llama.RunnerOptions{Threads: 1})
 	in := inject(t, m, vectorsFor(m), "v:calm=0.1#generated")
 	var spans []llama.Span
-	for i, prompt := range []int{5, 2, 7} {
+	for i, prompt := range []int{5, 7, 2} {
 		s := r.NewSequence()
 		s.SetPrompt(prompt)
-		spans = append(spans, llama.Span{Seq: s, Tokens: text(m, 8+i, i)})
+		spans = append(spans, llama.Span{Seq: s, Tokens: text(m, []int{8, 10, 9}[i], i)})
 	}
 	require.NoError(t, r.Forward(t.Context(), &llama.Pass{Spans: spans, Hooks: in.Hooks()}))
 	e := in.Receipt().Edits[0]
-	require.Equal(t, 4+8+4, e.Edits)
+	require.Equal(t, 4+4+8, e.Edits)
 	require.Equal(t, 1, e.First.Pos)
-	require.Equal(t, text(m, 2, 1)[1].ID, e.First.ID)
+	require.Equal(t, text(m, 2, 2)[1].ID, e.First.ID)
 	require.Equal(t, 9, e.Last.Pos)
-	require.Equal(t, text(m, 10, 2)[9].ID, e.Last.ID)
+	require.Equal(t, text(m, 10, 1)[9].ID, e.Last.ID)
+
+	// A row of zeros is edited, but has no norm to change.
+	zero := target{size: 2}
+	require.NoError(t, zero.record(&llama.Row{Pos: 4}, 0, 2))
+	require.NoError(t, zero.record(&llama.Row{Pos: 5}, 8, 9))
+	require.EqualValues(t, 2, zero.edits)
+	require.EqualValues(t, 1, zero.measured)
+	require.Equal(t, 0.125, zero.change.Mean(zero.measured))
+	require.Equal(t, 0.25, zero.added.Mean(zero.measured))
 }
 
 // The fields are a contract with scripts.
@@ -179,6 +188,6 @@ func TestWarnings(t *testing.T) {
 	require.Equal(t, []string{`resid_post:2 of "v": a few large norms dominate the unit of strengths: the mean norm 7.67 is 1.30 times the median`}, warnings)
 
 	warnings = inject(t, m, v, "v:calm=0.1@resid_post:0,resid_post:1").Receipt().Warnings
-	require.Equal(t, []string{`plan "v:calm=+0.1@resid_post:0,resid_post:1" adds at 2 sites: what is added adds up`}, warnings)
+	require.Equal(t, []string{`plan "v:calm=+0.1@resid_post:0,resid_post:1" adds at 2 sites: the effects compound`}, warnings)
 	require.Empty(t, inject(t, m, v, "v:calm=0@resid_post:0,resid_post:1").Receipt().Warnings)
 }

@@ -20,69 +20,69 @@ func TestSweepEqualsFreshRuns(t *testing.T) {
 	prompt := text(m, 9, 0)
 	strengths := []float64{-6, 0, 9}
 	dirs := RandomDirections(11, 2, v.Width)
-	for _, plan := range []string{
-		"v:calm=0#generated",
-		"v:calm=0@resid_post:0,resid_post:1",
-		"v:at-ease=0@resid_post:0#prompt",
+	greedily, drawn := llama.Sampling{}, llama.Sampling{Temperature: 4, Seed: 3}
+	for plan, sampling := range map[string]llama.Sampling{
+		"v:calm=0#generated":                 drawn,
+		"v:calm=0@resid_post:0,resid_post:1": greedily,
+		"v:at-ease=0@resid_post:0#prompt":    drawn,
 	} {
-		for _, sampling := range []llama.Sampling{{}, {Temperature: 4, Seed: 3}} {
-			t.Run(fmt.Sprint(plan, sampling.Temperature), func(t *testing.T) {
-				r := newRunner(t, m, llama.RunnerOptions{Threads: 1})
-				p := parse(t, plan)
-				var progress []int
-				rows, err := Sweep(t.Context(), r, prompt, SweepOptions{
-					Plan: p, Load: From(v), Strengths: strengths, Random: 2, Seed: 11,
-					MaxTokens: 12, KLTokens: 7, Sampling: sampling, IgnoreEnd: true,
-					Progress: func(done, total int) { progress = append(progress, done, total) },
-				})
-				require.NoError(t, err)
-				require.Equal(t, []int{1, 7, 2, 7, 3, 7, 4, 7, 5, 7, 6, 7, 7, 7}, progress)
-
-				fresh := newRunner(t, m, llama.RunnerOptions{Threads: 1})
-				var greedy []token.Token
-				for step, err := range fresh.Generate(t.Context(), fresh.NewSequence(), llama.GenerateOptions{Prompt: prompt, MaxTokens: 7, IgnoreEnd: true}) {
-					require.NoError(t, err)
-					greedy = append(greedy, token.Token{ID: step.ID})
-				}
-				name := map[string]string{"calm": "calm", "at-ease": "at ease"}[p.Emotion]
-				var want []Plan
-				for _, s := range strengths {
-					want = append(want, Plan{Vectors: "v", Emotion: name, Strength: s, Sites: p.Sites, Scope: p.Scope})
-				}
-				for i, d := range dirs {
-					for _, s := range []float64{-6, 9} {
-						want = append(want, Plan{Vectors: "v", Emotion: fmt.Sprint("random-", i+1), Strength: s, Sites: p.Sites, Scope: p.Scope, Direction: d})
-					}
-				}
-				require.Len(t, rows, len(want))
-				texts := map[string]bool{}
-				for i, p := range want {
-					row := rows[i]
-					require.Equal(t, p.Emotion, row.Name)
-					require.Equal(t, p.Strength, row.Strength)
-					in, err := New(m, []Plan{p}, From(v), Options{})
-					require.NoError(t, err)
-					var ids []int32
-					var text []byte
-					for step, err := range fresh.Generate(t.Context(), fresh.NewSequence(), llama.GenerateOptions{
-						Prompt: prompt, MaxTokens: 12, Sampling: sampling, Hooks: in.Hooks(), IgnoreEnd: true,
-					}) {
-						require.NoError(t, err)
-						ids = append(ids, step.ID)
-						text = append(text, step.Text...)
-					}
-					require.Equal(t, ids, row.Tokens)
-					require.Equal(t, string(text), row.Text)
-					require.Equal(t, in.Receipt(), row.Receipt)
-					kl, err := MeanKL(t.Context(), fresh, prompt, greedy, in.Hooks())
-					require.NoError(t, err)
-					require.Equal(t, kl, row.KL)
-					require.Equal(t, p.Strength == 0, row.KL == 0)
-					texts[row.Text] = true
-				}
-				require.Greater(t, len(texts), 1) // steering did change the text
+		t.Run(plan, func(t *testing.T) {
+			// Small batches, so that KL takes several passes.
+			r := newRunner(t, m, llama.RunnerOptions{Threads: 1, BatchTokens: 4})
+			p := parse(t, plan)
+			var progress []int
+			rows, err := Sweep(t.Context(), r, prompt, SweepOptions{
+				Plan: p, Load: From(v), Strengths: strengths, Random: 2, Seed: 11,
+				MaxTokens: 8, KLTokens: 7, Sampling: sampling, IgnoreEnd: true,
+				Progress: func(done, total int) { progress = append(progress, done, total) },
 			})
-		}
+			require.NoError(t, err)
+			require.Equal(t, []int{1, 7, 2, 7, 3, 7, 4, 7, 5, 7, 6, 7, 7, 7}, progress)
+
+			fresh := newRunner(t, m, llama.RunnerOptions{Threads: 1})
+			var greedy []token.Token
+			for step, err := range fresh.Generate(t.Context(), fresh.NewSequence(), llama.GenerateOptions{Prompt: prompt, MaxTokens: 7, IgnoreEnd: true}) {
+				require.NoError(t, err)
+				greedy = append(greedy, token.Token{ID: step.ID})
+			}
+			name := map[string]string{"calm": "calm", "at-ease": "at ease"}[p.Emotion]
+			var want []Plan
+			for _, s := range strengths {
+				want = append(want, Plan{Vectors: "v", Emotion: name, Strength: s, Sites: p.Sites, Scope: p.Scope})
+			}
+			for i, d := range dirs {
+				for _, s := range []float64{-6, 9} {
+					want = append(want, Plan{Vectors: "v", Emotion: fmt.Sprint("random-", i+1), Strength: s, Sites: p.Sites, Scope: p.Scope, Direction: d})
+				}
+			}
+			require.Len(t, rows, len(want))
+			texts := map[string]bool{}
+			for i, p := range want {
+				row := rows[i]
+				require.Equal(t, p.Emotion, row.Name)
+				require.Equal(t, p.Strength, row.Strength)
+				in, err := New(m, []Plan{p}, From(v), Options{})
+				require.NoError(t, err)
+				var ids []int32
+				var text []byte
+				for step, err := range fresh.Generate(t.Context(), fresh.NewSequence(), llama.GenerateOptions{
+					Prompt: prompt, MaxTokens: 8, Sampling: sampling, Hooks: in.Hooks(), IgnoreEnd: true,
+				}) {
+					require.NoError(t, err)
+					ids = append(ids, step.ID)
+					text = append(text, step.Text...)
+				}
+				require.Equal(t, ids, row.Tokens)
+				require.Equal(t, string(text), row.Text)
+				require.Equal(t, in.Receipt(), row.Receipt)
+				kl, err := MeanKL(t.Context(), fresh, prompt, greedy, in.Hooks())
+				require.NoError(t, err)
+				require.Equal(t, kl, row.KL)
+				require.Equal(t, p.Strength == 0, row.KL == 0)
+				texts[row.Text] = true
+			}
+			require.Greater(t, len(texts), 1) // steering did change the text
+		})
 	}
 }
 
@@ -98,6 +98,23 @@ func TestSweepNormsMatch(t *testing.T) {
 	for _, row := range rows {
 		require.InDelta(t, 0.2*6, row.Receipt.Edits[0].Absolute, 1e-6)
 	}
+}
+
+// KL is the mean over 64 tokens unless said, whatever is generated.
+func TestSweepDefaults(t *testing.T) {
+	m := tinyModel(t)
+	r := newRunner(t, m, llama.RunnerOptions{Threads: 1})
+	kl := func(tokens int) float64 {
+		rows, err := Sweep(t.Context(), r, text(m, 4, 0), SweepOptions{
+			Plan: parse(t, "v:calm=0@resid_post:1"), Load: From(vectorsFor(m)), Strengths: []float64{9},
+			MaxTokens: 1, KLTokens: tokens, IgnoreEnd: true,
+		})
+		require.NoError(t, err)
+		require.Len(t, rows[0].Tokens, 1)
+		return rows[0].KL
+	}
+	require.Equal(t, kl(64), kl(0))
+	require.NotEqual(t, kl(64), kl(63))
 }
 
 func TestSweepJSON(t *testing.T) {
