@@ -138,7 +138,7 @@ func parseSite(s string, blocks int) (Site, error) {
 			return Site{}, fmt.Errorf("%s has no block", p)
 		}
 	} else if _, err := strconv.Atoi(s); err == nil {
-		return Site{}, fmt.Errorf("a bare number is ambiguous; write resid_post:%s for the output of block %s, counted from 0", s, s)
+		return Site{}, fmt.Errorf("a bare number is ambiguous; write resid_post:%s for the output of a block, counted from 0, or from the end if negative", s)
 	}
 	site := Site{Point: FinalNorm}
 	for p, name := range pointNames[:FinalNorm] {

@@ -56,11 +56,15 @@ type File struct {
 }
 
 // Create starts a file that [File.Commit] will put in the place of path, with
-// the permissions perm (before umask). The folder must exist, and path must not
-// name one.
+// the permissions perm (before umask). The folder must exist, and path, if it
+// exists, must be a regular file.
 func Create(path string, perm fs.FileMode) (*File, error) {
-	if info, err := os.Lstat(path); err == nil && info.IsDir() {
+	// A rename would put a file in the place of a device such as /dev/null, for
+	// every program on the machine.
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		return nil, fmt.Errorf("atomicfile: write %s: it is a folder", path)
+	} else if err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("atomicfile: write %s: it is not a regular file", path)
 	}
 	dir, base := filepath.Split(path)
 	if base == "" {

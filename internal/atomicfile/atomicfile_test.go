@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -173,6 +174,7 @@ func TestCreateFails(t *testing.T) {
 	for _, c := range []struct{ name, path, want string }{
 		{"no folder", filepath.Join(dir, "none", "x"), "no such file"},
 		{"a folder", filepath.Join(dir, "sub"), "it is a folder"},
+		{"a socket", listening(t, t.TempDir()), "it is not a regular file"},
 		{"a folder, with a slash", filepath.Join(dir, "sub") + "/", "it is a folder"},
 		{"a missing folder, with a slash", filepath.Join(dir, "none") + "/", "does not name a file"},
 		{"nothing", "", "does not name a file"},
@@ -266,4 +268,14 @@ func ExampleWrite() {
 	// Output:
 	// {"calm": [1, 0]} <nil>
 	// {"calm": [1, 0]} interrupted
+}
+
+// listening makes a socket, which stands for devices and pipes here.
+func listening(t *testing.T, dir string) string {
+	t.Helper()
+	path := filepath.Join(dir, "s")
+	l, err := net.Listen("unix", path)
+	require.NoError(t, err)
+	t.Cleanup(func() { l.Close() })
+	return path
 }
