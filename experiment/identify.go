@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/limbic-go/limbic/emotion"
 	"github.com/limbic-go/limbic/llama"
@@ -21,6 +22,11 @@ type IdentifyOptions struct {
 	// the model once more. "" means none. A file that was written with other
 	// vectors is an error; one for another site is not used.
 	Sidecar string
+	// Center says which mean is subtracted from a story's before it is
+	// compared with the vectors in the headline readout, and in those that
+	// are compared with it: "grand", "neutral" or "set"; "" means grand. See
+	// Centers.
+	Center string
 	// InSample allows test stories on topics, or themselves among the
 	// stories, that the vectors were built from. The result is marked.
 	InSample bool
@@ -37,19 +43,42 @@ type IdentifyOptions struct {
 	Progress func(stage string, done, total int)
 }
 
-// The names of the readouts.
+// The values of IdentifyOptions.Center.
 const (
-	// ReadCentered is the default reading: cosine(h − c, v) with h the mean of
-	// the stream over a story's pooled tokens, v the denoised vector and c
-	// the mean of neutral texts (the grand mean of the training stories where
-	// the vectors have no neutral mean).
-	ReadCentered = "centered"
-	// ReadCenteredSet is ReadCentered with the mean of the test stories as c.
-	// It looks at all test stories at once.
-	ReadCenteredSet = "centered_set"
-	// ReadCenteredGrand is ReadCentered with the mean of the training
-	// emotions' means as c.
+	// CenterGrand is the mean of the training emotions' means. It comes from
+	// training stories alone, and it takes out what all stories have in
+	// common, which is most of what a story's mean is: a neutral mean leaves
+	// that in, and the emotions that it points to are then found in every
+	// story.
+	CenterGrand = "grand"
+	// CenterNeutral is the mean of neutral texts, as probes of single texts
+	// are centred by.
+	CenterNeutral = "neutral"
+	// CenterSet is the mean of the test stories.
+	CenterSet = "set"
+)
+
+// Centers lists the values of IdentifyOptions.Center, the default first.
+func Centers() []string { return []string{CenterGrand, CenterNeutral, CenterSet} }
+
+// headlines are the readouts that the centers stand for.
+var headlines = map[string]string{
+	CenterGrand: ReadCenteredGrand, CenterNeutral: ReadCentered, CenterSet: ReadCenteredSet,
+}
+
+// The names of the readouts. The headline readout is one of the first three:
+// see IdentifyOptions.Center.
+const (
+	// ReadCenteredGrand is cosine(h − c, v) with h the mean of the stream over
+	// a story's pooled tokens, v the denoised vector and c the mean of the
+	// training emotions' means.
 	ReadCenteredGrand = "centered_grand"
+	// ReadCentered is the same with the mean of neutral texts as c (the mean
+	// of the training emotions' means where the vectors have no neutral one).
+	ReadCentered = "centered"
+	// ReadCenteredSet is the same with the mean of the test stories as c. It
+	// looks at all test stories at once.
+	ReadCenteredSet = "centered_set"
 	// ReadZ is the projection of h on the unit denoised vector, standardised
 	// for each emotion by mean and standard deviation over training stories.
 	ReadZ = "z"
@@ -57,17 +86,17 @@ const (
 	ReadZSet = "z_set"
 	// ReadCosine is cosine(h, v), not centred.
 	ReadCosine = "cosine"
-	// ReadContrast is ReadCentered with the contrast vectors, from which no
-	// neutral components were removed.
+	// ReadContrast is the headline readout with the contrast vectors, from
+	// which no neutral components were removed.
 	ReadContrast = "centered_contrast"
-	// ReadPlain is ReadCentered with denoised vectors that were not centred
-	// within hands.
+	// ReadPlain is the headline readout with denoised vectors that were not
+	// centred within hands.
 	ReadPlain = "centered_plain"
 )
 
 // Readouts lists the names of the readouts.
 func Readouts() []string {
-	return []string{ReadCentered, ReadCenteredSet, ReadCenteredGrand, ReadZ, ReadZSet, ReadCosine, ReadContrast, ReadPlain}
+	return []string{ReadCenteredGrand, ReadCentered, ReadCenteredSet, ReadZ, ReadZSet, ReadCosine, ReadContrast, ReadPlain}
 }
 
 // The names of the baselines.
@@ -118,8 +147,8 @@ type Baseline struct {
 // marks and pronouns go with the emotion as well as with the hand, so that this
 // takes out some of what is sought: it bounds from below what is no style.
 type Regression struct {
-	Score // with ReadCentered, c and neutral components being the vectors' own
-	// Readouts are ReadCentered, ReadCenteredGrand, ReadCenteredSet and ReadZ.
+	Score // of the headline readout; neutral mean and components are the vectors' own
+	// Readouts are ReadCenteredGrand, ReadCentered, ReadCenteredSet and ReadZ.
 	Readouts map[string]Score `json:"readouts"`
 	// Difference is this minus the same readout without regression.
 	Difference map[string]Difference `json:"difference"`
@@ -159,7 +188,7 @@ type Chance struct {
 	Top5 float64 `json:"top5"` // 5/E
 	MRR  float64 `json:"mrr"`  // (1 + 1/2 + … + 1/E)/E
 	// Family and FamilyInterval are from permuting the labels of the stories
-	// under the default readout.
+	// under the headline readout.
 	Family         float64  `json:"family"`
 	FamilyInterval Interval `json:"family_interval"`
 	Permutations   int      `json:"permutations"`
@@ -168,13 +197,18 @@ type Chance struct {
 // An Identification is the result of Identify.
 type Identification struct {
 	Experiment string `json:"experiment"` // "identification"
-	Score             // of the default readout, ReadCentered
+	Score             // of the headline readout
+
+	// Readout is the name of the headline readout, and Center what it
+	// subtracts.
+	Readout string `json:"readout"`
+	Center  string `json:"center"`
 
 	Chance   Chance           `json:"chance"`
 	Readouts map[string]Score `json:"readouts"`
 	// Baselines are by the names of Baselines.
 	Baselines map[string]Baseline `json:"baselines"`
-	// Paired holds, for the readouts ReadCentered, ReadCenteredGrand,
+	// Paired holds, for the readouts ReadCenteredGrand, ReadCentered,
 	// ReadCenteredSet and ReadZ, the model minus each baseline; the embeddings
 	// are read in the same way.
 	Paired map[string]map[string]Difference `json:"paired"`
@@ -187,7 +221,6 @@ type Identification struct {
 
 	Site     string `json:"site"`
 	SiteText string `json:"site_text"`
-	Center   string `json:"center"` // of the default readout: "neutral" or "grand"
 	N        int    `json:"n"`      // test stories
 	Dropped  int    `json:"dropped"`
 	Cut      int    `json:"cut"`
@@ -290,6 +323,9 @@ func newIdentifier(ctx context.Context, r *llama.Runner, v *probe.Vectors, train
 	if err := v.CheckModel(sum, m.Tokenizer().Hash(), m.Config().Width); err != nil {
 		return nil, err
 	}
+	if o.Center == "" {
+		o.Center = CenterGrand
+	}
 	if o.Permutations == 0 {
 		o.Permutations = 1000
 	}
@@ -302,6 +338,8 @@ func newIdentifier(ctx context.Context, r *llama.Runner, v *probe.Vectors, train
 	hash := train.Hash()
 	precision := r.Options().Precision.String()
 	switch {
+	case headlines[o.Center] == "":
+		return nil, fmt.Errorf("experiment: unknown center %q (known: %s)", o.Center, strings.Join(Centers(), ", "))
 	case p.Format != probe.FormatRaw:
 		return nil, fmt.Errorf("experiment: vectors of stories in the format %q: only %q can be evaluated", p.Format, probe.FormatRaw)
 	case p.Precision != precision:
@@ -330,14 +368,15 @@ func newIdentifier(ctx context.Context, r *llama.Runner, v *probe.Vectors, train
 		e.hands[h] = i + 1
 	}
 	e.out = Identification{
-		Experiment: "identification", Site: at.String(), SiteText: at.Describe(p.Blocks), Center: "neutral",
+		Experiment: "identification", Site: at.String(), SiteText: at.Describe(p.Blocks),
+		Readout: headlines[o.Center], Center: o.Center,
 		Emotions: len(v.Emotions), InSample: len(shared) > 0 || same > 0,
 		SharedTopics: shared, SharedStories: same, TrainTopics: train.Topics,
 		TrainCorpus: hash, TestCorpus: test.Hash(), Means: p.MeansSHA256, Model: sum, Precision: precision,
 		From: p.From, Seed: o.Seed, Bootstrap: o.Bootstrap, Ridge: o.Ridge,
 	}
-	if site.NeutralMean[p.Format] == nil {
-		e.out.Center = "grand"
+	if o.Center == CenterNeutral && site.NeutralMean[p.Format] == nil {
+		return nil, fmt.Errorf("experiment: the vectors have no neutral mean to centre by: they were built without neutral texts; use another center")
 	}
 
 	for i := range train.Stories {
@@ -533,14 +572,14 @@ func (e *identifier) score() error {
 		return err
 	}
 	e.out.Readouts = scoresOf(model)
-	e.out.Score = model[ReadCentered].score
+	e.out.Score = model[e.out.Readout].score
 	if err := e.baselines(model); err != nil {
 		return err
 	}
 	if err := e.regress(model); err != nil {
 		return err
 	}
-	e.describe(model[ReadCentered])
+	e.describe(model[e.out.Readout])
 	return nil
 }
 
@@ -562,14 +601,16 @@ func (e *identifier) read(sv *probe.SiteVectors, means []float32, names []string
 	if neutral == nil {
 		neutral = sv.Grand
 	}
+	centers := map[string][]float32{
+		ReadCenteredGrand: sv.Grand, ReadCentered: neutral, ReadCenteredSet: meanRow(means, e.v.Width),
+	}
 	out := make(map[string]*way, len(names))
 	for _, name := range names {
-		o := probe.ReaderOptions{Site: &sv.Site, Center: neutral}
+		o := probe.ReaderOptions{Site: &sv.Site, Center: centers[name]}
+		if o.Center == nil {
+			o.Center = centers[e.out.Readout]
+		}
 		switch name {
-		case ReadCenteredSet:
-			o.Center = meanRow(means, e.v.Width)
-		case ReadCenteredGrand:
-			o.Center = sv.Grand
 		case ReadZ, ReadZSet:
 			o.Score = probe.Z
 		case ReadCosine:
@@ -622,7 +663,7 @@ func meanRow(rows []float32, width int) []float32 {
 // pairedReadouts are the readouts that are compared with baselines and
 // repeated after regressions.
 func pairedReadouts() []string {
-	return []string{ReadCentered, ReadCenteredGrand, ReadCenteredSet, ReadZ}
+	return []string{ReadCenteredGrand, ReadCentered, ReadCenteredSet, ReadZ}
 }
 
 // baselines scores the baselines and compares the model with them.
@@ -670,7 +711,7 @@ func (e *identifier) baselines(model map[string]*way) error {
 	if err != nil {
 		return err
 	}
-	e.out.Baselines[BaseEmbeddings] = Baseline{ways[ReadCentered].score, scoresOf(ways)}
+	e.out.Baselines[BaseEmbeddings] = Baseline{ways[e.out.Readout].score, scoresOf(ways)}
 	for _, r := range pairedReadouts() {
 		e.out.Paired[r][BaseEmbeddings] = model[r].minus(ways[r])
 	}
@@ -741,7 +782,7 @@ func (e *identifier) regress(model map[string]*way) error {
 			return err
 		}
 		r := Regression{
-			Score: ways[ReadCentered].score, Readouts: scoresOf(ways), Difference: map[string]Difference{},
+			Score: ways[e.out.Readout].score, Readouts: scoresOf(ways), Difference: map[string]Difference{},
 			Features: len(features[0]), Explained: fit.explained,
 		}
 		for _, n := range names {
@@ -758,7 +799,7 @@ func (e *identifier) regress(model map[string]*way) error {
 // maxConfused is how many pairs of emotions are listed as confused.
 const maxConfused = 20
 
-// describe fills in the tables and texts of the default readout.
+// describe fills in the tables and texts of the headline readout.
 func (e *identifier) describe(w *way) {
 	l := &e.labels
 	n := float64(l.emotions)
@@ -821,6 +862,10 @@ func (e *identifier) confused(w *way) []Confusion {
 
 func (e *identifier) definitions() map[string]string {
 	from := e.v.Provenance.From
+	neutral := "neutral texts"
+	if e.site.NeutralMean[e.v.Provenance.Format] == nil {
+		neutral = "the training emotions' means, for want of neutral texts,"
+	}
 	return map[string]string{
 		"pooling":           fmt.Sprintf("mean of the residual stream over tokens %d to the last, counted from 1 without BOS; shorter stories are dropped", from),
 		"top1":              "share of stories whose own emotion has the highest score of all",
@@ -830,14 +875,15 @@ func (e *identifier) definitions() map[string]string {
 		"intervals":         fmt.Sprintf("95 %% percentile intervals of %d bootstrap draws of the %d test topics with replacement, all stories of a drawn topic together; coarse and somewhat too narrow for few topics", e.opts.Bootstrap, e.labels.topics),
 		"family_chance":     fmt.Sprintf("mean of family over %d permutations of the stories' labels, with the interval that holds 95 %% of them", e.opts.Permutations),
 		"p":                 "(k+1)/(N+1), k of N permutations of the stories' labels reaching the figure",
-		ReadCentered:        fmt.Sprintf("cosine(h - c, v): h the pooled mean, v the denoised vector, c the %s mean", e.out.Center),
+		"headline":          fmt.Sprintf("the figures at the top are those of the readout %s; a neutral mean leaves in what all stories have in common, the mean of the training emotions' means takes it out without looking at test stories", e.out.Readout),
+		ReadCenteredGrand:   "cosine(h - c, v): h the pooled mean, v the denoised vector, c the mean of the training emotions' means",
+		ReadCentered:        fmt.Sprintf("the same with the mean of %s as c", neutral),
 		ReadCenteredSet:     "the same with the mean of the test stories as c; uses all test stories at once",
-		ReadCenteredGrand:   "the same with the mean of the training emotions' means as c",
 		ReadZ:               "projection of h on the unit denoised vector, standardised for each emotion over the training stories",
 		ReadZSet:            "the same, standardised over the test stories; uses all test stories at once",
 		ReadCosine:          "cosine(h, v), not centred",
-		ReadContrast:        "as centered, with contrast vectors from which no neutral components were removed",
-		ReadPlain:           "as centered, with denoised vectors that were not centred within hands",
+		ReadContrast:        "as the headline readout, with contrast vectors from which no neutral components were removed",
+		ReadPlain:           "as the headline readout, with denoised vectors that were not centred within hands",
 		BaseTFIDF:           "cosine of the story's words, weighted tf*(ln((1+n)/(1+df))+1) and scaled to length 1, with each emotion's centroid, scaled to length 1; words are runs of at least two letters or digits, in lower case; whole stories",
 		BaseFunctionWords:   "nearest centroid (Euclidean) of the shares of function words, standardised over the training stories; whole stories",
 		BaseForm:            "nearest centroid (Euclidean) of punctuation marks a word, log words, words a sentence, letters a word and log lines, standardised over the training stories; whole stories",

@@ -32,15 +32,24 @@ var (
 	trialHeldOut  = []string{"sea", "cafe"}
 )
 
+// pick selects stories and cuts them: the time that tests take is that of
+// running texts through the model in plain Go.
 func pick(t *testing.T, topics []string) *emotion.Corpus {
 	c, err := emotion.Embedded().Select(emotion.Filter{Emotions: trialEmotions, Topics: topics})
 	require.NoError(t, err)
+	const most = 220
+	for i := range c.Stories {
+		c.Stories[i].Text = strings.ToValidUTF8(c.Stories[i].Text[:most], "")
+	}
+	for i := range c.Neutral {
+		c.Neutral[i].Text = strings.ToValidUTF8(c.Neutral[i].Text[:most], "")
+	}
 	return c
 }
 
 // newTrial builds vectors of a random model.
 func newTrial(t *testing.T) *trial {
-	m, err := llama.Open(filepath.Join("..", "testdata", "models", "llama-tied-ropescaled-mqa-f32.gguf"))
+	m, err := llama.Open(filepath.Join("..", "testdata", "models", "tiny-f32.gguf"))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, m.Close()) })
 	x := &trial{train: pick(t, trialTopics), test: pick(t, trialHeldOut)}
@@ -90,7 +99,12 @@ func TestIdentify(t *testing.T) {
 		require.Equal(t, 24, got.TrainStories)
 		require.Equal(t, "resid_post:2", got.Site)
 		require.False(t, got.InSample)
-		require.Equal(t, got.Readouts[ReadCentered], got.Score)
+		require.Equal(t, ReadCenteredGrand, got.Readout)
+		require.Equal(t, "grand", got.Center)
+		require.Equal(t, got.Readouts[ReadCenteredGrand], got.Score)
+		require.Equal(t, got.Baselines[BaseEmbeddings].Readouts[ReadCenteredGrand], got.Baselines[BaseEmbeddings].Score)
+		require.Equal(t, got.Regressed[RegressStyle].Readouts[ReadCenteredGrand], got.Regressed[RegressStyle].Score)
+		require.Contains(t, got.Definitions["headline"], ReadCenteredGrand)
 		require.InDelta(t, 1.0/6, got.Chance.Top1, 1e-15)
 		require.InDelta(t, 5.0/6, got.Chance.Top5, 1e-15)
 		require.InDelta(t, harmonic(6)/6, got.Chance.MRR, 1e-15)
@@ -211,6 +225,29 @@ func TestIdentify(t *testing.T) {
 		require.NotEqual(t, got.Readouts, r.Readouts)
 	})
 
+	t.Run("another center", func(t *testing.T) {
+		for center, readout := range map[string]string{"neutral": ReadCentered, "set": ReadCenteredSet} {
+			r := x.identify(t, x.test, IdentifyOptions{Center: center})
+			require.Equal(t, center, r.Center)
+			require.Equal(t, readout, r.Readout)
+			require.Equal(t, got.Readouts[readout], r.Score)
+			require.Equal(t, r.Regressed[RegressStyle].Readouts[readout], r.Regressed[RegressStyle].Score)
+			require.Equal(t, r.Baselines[BaseEmbeddings].Readouts[readout], r.Baselines[BaseEmbeddings].Score)
+			require.Contains(t, r.Definitions["headline"], readout)
+			// All but the two that follow the headline stay what they are.
+			for _, name := range Readouts() {
+				if name != ReadContrast && name != ReadPlain {
+					require.Equal(t, got.Readouts[name], r.Readouts[name], name)
+				}
+			}
+			require.NotEqual(t, got.Readouts[ReadContrast].P, r.Readouts[ReadContrast].P, "center "+center)
+			var b bytes.Buffer
+			require.NoError(t, r.WriteTable(&b))
+			require.Contains(t, b.String(), readout+" (headline)")
+			require.Contains(t, b.String(), "\n"+ReadCenteredGrand+" ")
+		}
+	})
+
 	t.Run("table and JSON", func(t *testing.T) {
 		var b bytes.Buffer
 		require.NoError(t, got.WriteTable(&b))
@@ -299,6 +336,7 @@ func TestIdentify(t *testing.T) {
 			require.ErrorContains(t, err, want)
 		}
 		fails("built from another corpus", x.v, x.test, x.test, IdentifyOptions{})
+		fails(`unknown center "mean" (known: grand, neutral, set)`, x.v, x.train, x.test, IdentifyOptions{Center: "mean"})
 		fails("no test stories", x.v, x.train, &emotion.Corpus{}, IdentifyOptions{})
 		fails("none may be negative", x.v, x.train, x.test, IdentifyOptions{Ridge: -1})
 		fails("no site resid_mid:1", x.v, x.train, x.test, IdentifyOptions{Site: &llama.Site{Point: llama.ResidMid, Block: 1}})
@@ -343,8 +381,10 @@ func TestIdentify(t *testing.T) {
 		require.NoError(t, err)
 		r, err := Identify(t.Context(), x.runner, built.Vectors, &bare, x.test, IdentifyOptions{})
 		require.NoError(t, err)
-		require.Equal(t, "grand", r.Center)
-		require.Equal(t, r.Readouts[ReadCenteredGrand], r.Score)
+		require.Equal(t, r.Readouts[ReadCenteredGrand], r.Readouts[ReadCentered])
+		require.Contains(t, r.Definitions[ReadCentered], "for want of neutral texts")
+		_, err = Identify(t.Context(), x.runner, built.Vectors, &bare, x.test, IdentifyOptions{Center: CenterNeutral})
+		require.ErrorContains(t, err, "no neutral mean")
 	})
 
 	t.Run("token embeddings as the site", func(t *testing.T) {

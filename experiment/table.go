@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -40,8 +41,9 @@ func (r *Identification) WriteTable(w io.Writer) error {
 		line(row, name, "top 1", "top 5", "mean 1/rank", "family (macro)", p)
 	}
 	title("Model", "p")
-	score("centered (default)", r.Score)
-	for _, name := range Readouts()[1:] {
+	score(r.Readout+" (headline)", r.Score)
+	readouts, paired := r.headlineFirst(Readouts()), r.headlineFirst(pairedReadouts())
+	for _, name := range readouts[1:] {
 		score(name, r.Readouts[name])
 	}
 	line(row, "chance", percent(r.Chance.Top1), percent(r.Chance.Top5), percent(r.Chance.MRR), percent(r.Chance.Family)+percents(r.Chance.FamilyInterval), "")
@@ -49,7 +51,7 @@ func (r *Identification) WriteTable(w io.Writer) error {
 	for _, name := range Baselines() {
 		score(name, r.Baselines[name].Score)
 	}
-	for _, name := range pairedReadouts()[1:] {
+	for _, name := range paired[1:] {
 		score(BaseEmbeddings+", "+name, r.Baselines[BaseEmbeddings].Readouts[name])
 	}
 	title("Regressed out", "p")
@@ -58,7 +60,7 @@ func (r *Identification) WriteTable(w io.Writer) error {
 		if !ok {
 			continue
 		}
-		for _, read := range pairedReadouts() {
+		for _, read := range paired {
 			score(name+", "+read, g.Readouts[read])
 		}
 	}
@@ -69,7 +71,7 @@ func (r *Identification) WriteTable(w io.Writer) error {
 		}
 		line(row, name, signedPercent(d.Top1)+iv[0], signedPercent(d.Top5)+iv[1], signedPercent(d.MRR)+iv[2], signedPercent(d.Family)+iv[3], "")
 	}
-	for _, read := range pairedReadouts() {
+	for _, read := range paired {
 		title("Model ("+read+") minus", "")
 		for _, name := range Baselines() {
 			difference(name, r.Paired[read][name])
@@ -78,14 +80,14 @@ func (r *Identification) WriteTable(w io.Writer) error {
 	title("Regressed minus not", "")
 	for _, name := range Regressions() {
 		if g, ok := r.Regressed[name]; ok {
-			for _, read := range pairedReadouts()[:2] {
+			for _, read := range paired[:2] {
 				difference(name+", "+read, g.Difference[read])
 			}
 		}
 	}
 
 	line("")
-	line("The default readout by family and topic:")
+	line("The headline readout by family and topic:")
 	line("%-28s %6s %8s %8s %8s", "Family", "n", "family", "top 1", "chosen")
 	for _, f := range r.Families {
 		line("%-28s %6d %8s %8s %8d", f.Family, f.N, percent(f.Accuracy), percent(f.Top1), f.Chosen)
@@ -96,7 +98,7 @@ func (r *Identification) WriteTable(w io.Writer) error {
 		line("%-28s %6d %8s %8s %8s", t.Topic, t.N, percent(t.Top1), percent(t.Top5), percent(t.Family))
 	}
 	line("")
-	line("Most often confused by the default readout: story of, read as")
+	line("Most often confused by the headline readout: story of, read as")
 	for _, c := range r.Confused {
 		line("%-20s %-20s %d of %d", c.Emotion, c.ReadAs, c.Count, c.N)
 	}
@@ -104,6 +106,12 @@ func (r *Identification) WriteTable(w io.Writer) error {
 		return fmt.Errorf("experiment: %w", err)
 	}
 	return nil
+}
+
+// headlineFirst moves the headline readout to the front of a list that has it.
+func (r *Identification) headlineFirst(names []string) []string {
+	rest := slices.DeleteFunc(slices.Clone(names), func(s string) bool { return s == r.Readout })
+	return append([]string{r.Readout}, rest...)
 }
 
 func percent(x float64) string { return fmt.Sprintf("%.1f", 100*x) }

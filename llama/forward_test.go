@@ -357,6 +357,39 @@ func TestGoingDeeper(t *testing.T) {
 	require.ErrorContains(t, err, "position 9 has 2 blocks")
 }
 
+// A full pass leaves a sequence that any pass can go on with, however shallow its
+// hooks.
+func TestFullPasses(t *testing.T) {
+	m := small.model(t)
+	r := runner(t, m, RunnerOptions{BatchTokens: 3})
+	tokens := text(m, 9, 0)
+	logits := func(s *Sequence, tokens []token.Token, hooks ...*Hook) []float32 {
+		require.NoError(t, r.Forward(t.Context(), &Pass{Spans: []Span{{Seq: s, Tokens: tokens, Logits: LastLogits}}, Hooks: hooks}))
+		return slices.Clone(r.Logits(0))
+	}
+	for name, hook := range map[string]*Hook{
+		"reads":          &record(Site{ResidPost, 0}).Hook,
+		"edits":          plus(2, nil, Site{ResidPost, 0}),
+		"reads the last": &record(Site{ResidPost, m.config.Blocks - 1}).Hook,
+	} {
+		t.Run(name, func(t *testing.T) {
+			whole := logits(r.NewSequence(), tokens, hook)
+			s := r.NewSequence()
+			require.NoError(t, r.Forward(t.Context(), &Pass{Spans: []Span{{Seq: s, Tokens: tokens[:7]}}, Hooks: []*Hook{hook}, Full: true}))
+			requireBits(t, whole, logits(s, tokens[7:], hook))
+		})
+	}
+	// Without it the same is an error.
+	s, hook := r.NewSequence(), &record(Site{ResidPost, 0}).Hook
+	require.NoError(t, r.Forward(t.Context(), &Pass{Spans: []Span{{Seq: s, Tokens: tokens[:7]}}, Hooks: []*Hook{hook}}))
+	err := r.Forward(t.Context(), &Pass{Spans: []Span{{Seq: s, Tokens: tokens[7:], Logits: LastLogits}}, Hooks: []*Hook{hook}})
+	require.ErrorIs(t, err, ErrShallow)
+
+	// A full pass needs a full sequence itself.
+	err = r.Forward(t.Context(), &Pass{Spans: []Span{{Seq: s, Tokens: tokens[7:]}}, Hooks: []*Hook{hook}, Full: true})
+	require.ErrorIs(t, err, ErrShallow)
+}
+
 // What may follow what: a sequence whose keys and values were computed under
 // some edits continues only under edits that would have been the same there.
 func TestEditedSequences(t *testing.T) {

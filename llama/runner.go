@@ -168,6 +168,10 @@ type Pass struct {
 	// Spans are the tokens to compute, of different sequences.
 	Spans []Span
 	Hooks []*Hook
+	// Full makes the pass compute the keys and values of every block, also
+	// where neither hooks nor logits need them, so that any later pass can
+	// build on its positions.
+	Full bool
 	// Recompute makes the pass compute a sequence anew from the first
 	// position that was computed under other edits or less deep, instead of
 	// failing. Hooks see those positions again. Where such a pass fails, the
@@ -237,8 +241,8 @@ func (r *Runner) extentOf(p *Pass) (extent, error) {
 			raise(extent{last, stageHead})
 		}
 	}
-	if e.block < 0 {
-		e = extent{last, stageKV}
+	if p.Full || e.block < 0 {
+		raise(extent{last, stageKV})
 	}
 	return e, nil
 }

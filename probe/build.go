@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -17,7 +18,7 @@ import (
 
 // BuildOptions are the options of Build.
 type BuildOptions struct {
-	// Sites to capture; nil means the output of every block.
+	// Sites to capture, in any order; nil means the output of every block.
 	Sites []llama.Site
 	// From is the first pooled token of a text, counted from 1 without BOS;
 	// 0 means 50.
@@ -35,13 +36,14 @@ type BuildOptions struct {
 	Version string
 	// Journal is the path of the file in which an unfinished build is kept.
 	// An interrupted build with the same model, corpus and options goes on
-	// from it; a saved one removes it.
+	// from it; a finished one removes it. "" keeps it in a temporary file,
+	// which is removed however the build ends: it can't be resumed then.
 	Journal string
 	// Out is the path of the vectors file; the sidecar with the story means
 	// goes beside it (see SidecarPath). "" writes neither.
 	Out string
-	// Progress, if not nil, is told after every batch how many of the
-	// corpus's texts are done.
+	// Progress, if not nil, is told how many of the corpus's texts are done:
+	// after every batch and, where an earlier run left some, before the first.
 	Progress func(done, total int)
 }
 
@@ -64,22 +66,26 @@ type SiteReport struct {
 	Share      float64 `json:"neutral_share"`
 	// Removed is the mean over emotions of the share of the contrast
 	// vector's norm that went with them: 1 - |denoised| / |contrast|.
-	Removed float64 `json:"removed_norm"`
+	// RemovedPlain is the same without centring within hands.
+	Removed      float64 `json:"removed_norm"`
+	RemovedPlain float64 `json:"removed_norm_plain"`
 	// Hands is the mean over emotions of the cosine between the contrast
 	// vectors with and without centring within hands, and HandsMin the least.
 	Hands    float64 `json:"cosine_hands_mean"`
 	HandsMin float64 `json:"cosine_hands_min"`
 	// ContrastNorm is the mean norm of contrast vectors as a fraction of the
-	// calibrated norm.
-	ContrastNorm float64     `json:"contrast_norm"`
-	Norm         Calibration `json:"norm"`
+	// calibrated norm (as it is where there is no calibration), and
+	// ContrastNormPlain the same without centring within hands.
+	ContrastNorm      float64     `json:"contrast_norm"`
+	ContrastNormPlain float64     `json:"contrast_norm_plain"`
+	Norm              Calibration `json:"norm"`
 }
 
 // StoryMeans are the pooled means of single stories at one site, from which
 // bootstraps, held-out topics and confound regressions are computed.
 type StoryMeans struct {
 	Site llama.Site
-	// Index says which story of the corpus each row is.
+	// Index says which story of the corpus each row is, in rising order.
 	Index []int
 	// Means is [rows, width].
 	Means []float32
@@ -152,7 +158,8 @@ func newBuilder(ctx context.Context, r *llama.Runner, c *emotion.Corpus, o Build
 			o.Sites = append(o.Sites, llama.Site{Point: llama.ResidPost, Block: b})
 		}
 	}
-	if o.Threshold > 1 {
+	o.Sites = inOrder(o.Sites)
+	if !(o.Threshold <= 1) {
 		return nil, fmt.Errorf("probe: neutral variance %v is above 1", o.Threshold)
 	}
 	for _, s := range o.Sites {
@@ -177,6 +184,16 @@ func newBuilder(ctx context.Context, r *llama.Runner, c *emotion.Corpus, o Build
 	}
 	// Hand 0 stands for stories whose writer is not known.
 	b.hands = append([]string{""}, c.Writers()...)
+
+	// Hours may pass before these stories would be missed.
+	for _, e := range c.Emotions {
+		if !slices.ContainsFunc(c.StoriesOf(e), func(s emotion.Story) bool {
+			t := Encode(m, s.Text)
+			return len(t.Tokens)-t.Skip >= o.From
+		}) {
+			return nil, fmt.Errorf("probe: no story of %q has %d tokens or more: pool from an earlier token", e, o.From)
+		}
+	}
 
 	sum, err := m.SHA256(ctx)
 	if err != nil {
@@ -205,6 +222,19 @@ func newBuilder(ctx context.Context, r *llama.Runner, c *emotion.Corpus, o Build
 	return b, nil
 }
 
+// inOrder sorts sites as a forward pass reaches them, each once.
+func inOrder(sites []llama.Site) []llama.Site {
+	final := func(s llama.Site) int {
+		if s.Point == llama.FinalNorm {
+			return 1
+		}
+		return 0
+	}
+	return slices.Compact(slices.SortedFunc(slices.Values(sites), func(a, b llama.Site) int {
+		return cmp.Or(cmp.Compare(final(a), final(b)), cmp.Compare(a.Block, b.Block), cmp.Compare(a.Point, b.Point))
+	}))
+}
+
 func siteNames(sites []llama.Site) []string {
 	var names []string
 	for _, s := range sites {
@@ -228,6 +258,9 @@ func (b *builder) text(unit int) string {
 // capture runs the texts that the journal does not have yet.
 func (b *builder) capture(ctx context.Context) error {
 	start, tokens := time.Now(), 0
+	if b.opts.Progress != nil && b.report.Resumed > 0 {
+		b.opts.Progress(b.report.Resumed, b.units())
+	}
 	for _, stories := range []bool{true, false} {
 		c, err := NewCapturer(b.runner, b.opts.Sites, b.opts.From, !stories)
 		if err != nil {
@@ -331,10 +364,7 @@ func (b *builder) finish() (*Result, error) {
 	if err != nil {
 		return nil, b.damaged(err)
 	}
-	for e, n := range v.Counts {
-		if n == 0 {
-			return nil, fmt.Errorf("probe: no story of %q has %d tokens or more: pool from an earlier token", v.Emotions[e], b.opts.From)
-		}
+	for e, n := range v.Counts { // newBuilder saw to it that none is 0
 		v.MeanTokens[e] /= float64(n)
 	}
 	for _, m := range neutralMeans {
@@ -367,7 +397,7 @@ func (b *builder) finish() (*Result, error) {
 		return nil, b.damaged(err)
 	}
 	for k := range v.Sites {
-		b.report.Sites = append(b.report.Sites, v.Sites[k].report(width))
+		b.report.Sites = append(b.report.Sites, v.Sites[k].Report())
 	}
 	res.Report = b.report
 	return res, nil
@@ -406,7 +436,7 @@ func (b *builder) project(v *Vectors, proj []*projections, keep *StoryMeans) err
 // damaged explains an error in reading back what was just written.
 func (b *builder) damaged(err error) error {
 	if err == errDamaged {
-		return fmt.Errorf("probe: %s was damaged while the build ran; run it again", b.opts.Journal)
+		return fmt.Errorf("probe: %s was damaged while the build ran; run it again", b.journal.path)
 	}
 	return err
 }
@@ -451,12 +481,21 @@ func (b *builder) hash(v *Vectors, sums []siteSums) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// report compares a site's forms.
-func (s *SiteVectors) report(width int) SiteReport {
-	r := SiteReport{Site: s.Site.String(), Norm: s.Norm, HandsMin: 1}
-	if width > 0 {
-		r.Components = len(s.Basis) / width
+// Removed is the share of a contrast vector's norm that went with the neutral
+// components: 1 - |denoised| / |contrast|, and 0 for a contrast of 0.
+func Removed(contrast, denoised []float32) float64 {
+	norm := norm64(contrast)
+	if norm == 0 {
+		return 0
 	}
+	return 1 - norm64(denoised)/norm
+}
+
+// Report compares the forms of the vectors at a site, such as Build and Load
+// give.
+func (s *SiteVectors) Report() SiteReport {
+	width := len(s.Grand)
+	r := SiteReport{Site: s.Site.String(), Components: len(s.Basis) / width, Norm: s.Norm, HandsMin: 1}
 	for _, share := range s.Shares[:r.Components] {
 		r.Share += share
 	}
@@ -464,17 +503,17 @@ func (s *SiteVectors) report(width int) SiteReport {
 	n := float64(len(contrast) / width)
 	for at := 0; at < len(contrast); at += width {
 		c, d, p := contrast[at:at+width], s.ByForm[Denoised][at:at+width], s.ByForm[PlainContrast][at:at+width]
-		norm := norm64(c)
-		r.ContrastNorm += norm / n
-		if norm > 0 {
-			r.Removed += (1 - norm64(d)/norm) / n
-		}
+		r.ContrastNorm += norm64(c) / n
+		r.ContrastNormPlain += norm64(p) / n
+		r.Removed += Removed(c, d) / n
+		r.RemovedPlain += Removed(p, s.ByForm[PlainDenoised][at:at+width]) / n
 		cos := Cosine(c, p)
 		r.Hands += cos / n
 		r.HandsMin = min(r.HandsMin, cos)
 	}
 	if s.Norm.Mean > 0 {
 		r.ContrastNorm /= s.Norm.Mean
+		r.ContrastNormPlain /= s.Norm.Mean
 	}
 	return r
 }

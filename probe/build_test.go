@@ -137,12 +137,96 @@ func TestBuildResumes(t *testing.T) {
 		})
 	}
 
+	// Whoever waits hears at once where a build goes on.
+	require.NoError(t, os.WriteFile(journal, partial, 0o666))
+	var heard []int
+	o.Progress = func(done, total int) { heard = append(heard, done, total) }
+	_, err = Build(context.Background(), r, c, o)
+	require.NoError(t, err)
+	require.Equal(t, []int{8, 12, 12, 12}, heard)
+	o.Progress = nil
+
 	// Other settings are another build.
 	require.NoError(t, os.WriteFile(journal, partial, 0o666))
 	o.From = 20
 	_, err = Build(context.Background(), r, c, o)
 	require.ErrorContains(t, err, "unfinished build of something else")
 	require.Equal(t, partial, fileBytes(t, journal), "it must not be touched")
+}
+
+// A build that did nothing leaves nothing behind, and one without a journal
+// leaves nothing behind in any case.
+func TestBuildJournalsThatDoNotStay(t *testing.T) {
+	m, c := openModel(t), smallCorpus(t)
+	r := newRunner(t, m, llama.RunnerOptions{})
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	journal := filepath.Join(t.TempDir(), "journal")
+	// The hash of the model file is known: otherwise the build ends before.
+	_, err := m.SHA256(context.Background())
+	require.NoError(t, err)
+	_, err = Build(ended, r, c, BuildOptions{Journal: journal})
+	require.ErrorIs(t, err, context.Canceled)
+	require.NoFileExists(t, journal)
+
+	dir := t.TempDir()
+	for _, name := range []string{"TMPDIR", "TMP", "TEMP"} {
+		t.Setenv(name, dir)
+	}
+	seen := 0
+	look := func(int, int) {
+		entries, err := os.ReadDir(dir)
+		require.NoError(t, err)
+		seen += len(entries)
+	}
+	res, err := Build(context.Background(), r, c, BuildOptions{Progress: look})
+	require.NoError(t, err)
+	require.Equal(t, goldenMeans, res.Vectors.Provenance.MeansSHA256)
+	require.Equal(t, 2, seen, "there is a file during each of the two batches")
+	ctx, cancel := context.WithCancel(context.Background())
+	_, err = Build(ctx, r, c, BuildOptions{Progress: func(int, int) { cancel() }})
+	require.ErrorIs(t, err, context.Canceled)
+	left, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Empty(t, left)
+}
+
+// The order in which sites are named doesn't matter, nor does naming one twice.
+func TestBuildOrdersSites(t *testing.T) {
+	m, c := openModel(t), smallCorpus(t)
+	r := newRunner(t, m, llama.RunnerOptions{})
+	site := func(p llama.Point, b int) llama.Site { return llama.Site{Point: p, Block: b} }
+	dir := t.TempDir()
+	var files [2]string
+	for i, sites := range [][]llama.Site{
+		{site(llama.AttnOut, 0), site(llama.ResidPost, 0), site(llama.ResidPre, 1), site(llama.FinalNorm, 0)},
+		{site(llama.FinalNorm, 0), site(llama.ResidPre, 1), site(llama.ResidPost, 0), site(llama.AttnOut, 0), site(llama.ResidPre, 1)},
+	} {
+		files[i] = filepath.Join(dir, fmt.Sprint(i))
+		v := build(t, r, c, BuildOptions{Sites: sites, Out: files[i]}).Vectors
+		require.Equal(t, []string{"attn_out:0", "resid_post:0", "resid_pre:1", "final_norm"}, v.SiteNames())
+	}
+	require.Equal(t, fileBytes(t, files[0]), fileBytes(t, files[1]))
+}
+
+// The report holds both forms side by side.
+func TestReport(t *testing.T) {
+	s := SiteVectors{
+		Grand: make([]float32, 2), Basis: []float32{1, 0}, Shares: []float64{0.6, 0.4}, Norm: Calibration{Mean: 10},
+		ByForm: map[Form][]float32{
+			Contrast: {3, 4, -3, -4}, Denoised: {0, 4, 0, -4},
+			PlainContrast: {0, 2, 0, 0}, PlainDenoised: {0, 2, 0, 0},
+		},
+	}
+	r := s.Report()
+	require.Equal(t, 1, r.Components)
+	require.Equal(t, 0.6, r.Share)
+	require.InDelta(t, 0.2, r.Removed, 1e-15)
+	require.Zero(t, r.RemovedPlain)
+	require.InDelta(t, 0.5, r.ContrastNorm, 1e-15)
+	require.InDelta(t, 0.1, r.ContrastNormPlain, 1e-15)
+	require.InDelta(t, 0.4, r.Hands, 1e-15)
+	require.Zero(t, r.HandsMin, "a vector of length 0")
 }
 
 func fileBytes(t testing.TB, path string) []byte {

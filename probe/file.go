@@ -204,17 +204,19 @@ func SidecarPath(vectors string) string {
 	return vectors + ".stories.safetensors"
 }
 
-// Save writes the story means with each story's emotion, topic and writer,
-// [stories] indices into the lists of its metadata.
+// Save writes the story means with each story's place in the corpus and its
+// emotion, topic and writer, [stories] indices into the lists of its metadata.
+// Equal means give equal bytes.
 func (s *StoryMeans) Save(path string, v *Vectors, c *emotion.Corpus) error {
 	h := storiesHeader{v.Provenance, s.Site.String(), c.Emotions, c.Topics, append([]string{""}, c.Writers()...)}
 	emotions, topics, writers := indexOf(h.Emotions), indexOf(h.Topics), indexOf(h.Writers)
-	var columns [3][]int32
+	var columns [4][]int32
 	for _, i := range s.Index {
 		story := &c.Stories[i]
 		columns[0] = append(columns[0], int32(emotions[story.Emotion]))
 		columns[1] = append(columns[1], int32(topics[story.Topic]))
 		columns[2] = append(columns[2], int32(writers[story.Writer]))
+		columns[3] = append(columns[3], int32(i))
 	}
 	text, err := json.Marshal(h)
 	if err != nil {
@@ -223,6 +225,7 @@ func (s *StoryMeans) Save(path string, v *Vectors, c *emotion.Corpus) error {
 	n := len(s.Index)
 	tensors := []safetensors.Tensor{
 		{Name: s.Site.Key() + "/story_mean", Shape: []int{n, v.Width}, Data: s.Means},
+		{Name: "story_index", Shape: []int{n}, Data: columns[3]},
 		{Name: "story_emotion", Shape: []int{n}, Data: columns[0]},
 		{Name: "story_topic", Shape: []int{n}, Data: columns[1]},
 		{Name: "story_writer", Shape: []int{n}, Data: columns[2]},

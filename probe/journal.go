@@ -26,18 +26,30 @@ type journal struct {
 	done  map[int]bool // units that have a record
 	start int64        // of the first record
 	buf   []byte
+
+	temporary bool // nobody can go on from it
+	removed   bool
 }
 
 // openJournal opens or begins the journal at path for a build that key
-// describes. A journal of another build is an error.
+// describes. A journal of another build is an error. "" begins a temporary one.
 func openJournal(path, key string, sites, width, units int) (*journal, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
+	j := &journal{path: path, done: map[int]bool{}, start: int64(len(key)) + 1, temporary: path == ""}
+	var err error
+	if j.temporary {
+		j.file, err = os.CreateTemp("", "limbic-build-*.part")
+	} else {
+		j.file, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("probe: %w", err)
 	}
-	j := &journal{file: f, path: path, done: map[int]bool{}, start: int64(len(key)) + 1}
+	j.path = j.file.Name()
 	if err := j.recover(key, sites, width, units); err != nil {
-		f.Close()
+		j.file.Close()
+		if j.temporary {
+			os.Remove(j.path)
+		}
 		return nil, err
 	}
 	return j, nil
@@ -140,6 +152,10 @@ func appendFloats(b []byte, xs []float32) []byte {
 // behind the record. The Pooled is valid during the call. It ends with
 // errDamaged at the first record that is not whole.
 func (j *journal) each(sites, width int, f func(unit int, p Pooled, next int64) error) error {
+	info, err := j.file.Stat()
+	if err != nil {
+		return fmt.Errorf("probe: %w", err)
+	}
 	at := j.start
 	r := bufio.NewReaderSize(io.NewSectionReader(j.file, at, 1<<62), 1<<20)
 	var head [8]byte
@@ -153,7 +169,7 @@ func (j *journal) each(sites, width int, f func(unit int, p Pooled, next int64) 
 			return readError(j.path, err)
 		}
 		n := int(binary.LittleEndian.Uint32(head[:]))
-		if n < 4*recordFields || n > limit {
+		if n < 4*recordFields || n > limit || int64(n) > info.Size()-at {
 			return errDamaged
 		}
 		if cap(payload) < n {
@@ -222,10 +238,21 @@ func (j *journal) sync() error {
 	return nil
 }
 
-func (j *journal) close() error { return j.file.Close() }
+// close leaves the journal to a later run, if there is something in it to go
+// on from.
+func (j *journal) close() error {
+	if j.temporary || len(j.done) == 0 {
+		return j.remove()
+	}
+	return j.file.Close()
+}
 
-// remove deletes the journal of a finished build.
+// remove deletes the journal, of a finished build for one.
 func (j *journal) remove() error {
+	if j.removed {
+		return nil
+	}
+	j.removed = true
 	j.file.Close()
 	if err := os.Remove(j.path); err != nil {
 		return fmt.Errorf("probe: %w", err)

@@ -91,6 +91,9 @@ type StoryFile struct {
 	// Emotion, Topic and Writer index them, one for each story that was long
 	// enough to pool, in the order of the corpus.
 	Emotion, Topic, Writer []int
+	// Index says which story each is of the corpus that the vectors were
+	// built from, the one with the hash Provenance.Corpus.
+	Index []int
 	// Means is [stories, width].
 	Means []float32
 }
@@ -159,6 +162,21 @@ func decodeStories(f *safetensors.File) (*StoryFile, error) {
 			}
 			*c.out = append(*c.out, int(k))
 		}
+	}
+	index, err := f.Int64s("story_index")
+	if err != nil {
+		return nil, err
+	}
+	if len(index) != n {
+		return nil, fmt.Errorf("tensor %q has %d elements for %d stories", "story_index", len(index), n)
+	}
+	last := int64(-1)
+	for i, k := range index {
+		if k <= last {
+			return nil, fmt.Errorf("tensor %q: element %d is %d after %d: stories are in the order of the corpus", "story_index", i, k, last)
+		}
+		s.Index = append(s.Index, int(k))
+		last = k
 	}
 	return s, nil
 }

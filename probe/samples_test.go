@@ -65,13 +65,16 @@ func TestLoadStories(t *testing.T) {
 	s := &StoryMeans{Site: llama.Site{Point: llama.ResidPost, Block: 2}, Index: []int{0, 1, 3}, Means: []float32{1, 2, 3, 4, 5, 6}}
 	path := filepath.Join(t.TempDir(), "s")
 	require.NoError(t, s.Save(path, v, c))
+	again := filepath.Join(t.TempDir(), "s")
+	require.NoError(t, s.Save(again, v, c))
+	require.Equal(t, fileBytes(t, path), fileBytes(t, again))
 
 	got, err := LoadStories(path)
 	require.NoError(t, err)
 	require.Equal(t, &StoryFile{
 		Provenance: v.Provenance, Site: s.Site, Width: 2,
 		Emotions: c.Emotions, Topics: c.Topics, Writers: []string{"", "h1", "h2"},
-		Emotion: []int{0, 0, 1}, Topic: []int{0, 1, 1}, Writer: []int{2, 0, 2}, Means: s.Means,
+		Emotion: []int{0, 0, 1}, Topic: []int{0, 1, 1}, Writer: []int{2, 0, 2}, Index: s.Index, Means: s.Means,
 	}, got)
 
 	file, err := os.ReadFile(path)
@@ -87,6 +90,18 @@ func TestLoadStories(t *testing.T) {
 		_, err := LoadStories(bad)
 		require.ErrorContains(t, err, want)
 		require.ErrorContains(t, err, bad)
+	}
+	// Rows that are out of order.
+	for want, index := range map[string][]int{
+		`tensor "story_index": element 1 is 0 after 1`: {1, 0, 3},
+		`tensor "story_index": element 2 is 3 after 3`: {0, 3, 3},
+	} {
+		bad := *s
+		bad.Index = index
+		require.NoError(t, bad.Save(again, v, c))
+		_, err := LoadStories(again)
+		require.ErrorContains(t, err, want)
+		require.ErrorContains(t, err, again)
 	}
 	_, err = LoadStories(filepath.Join(t.TempDir(), "none"))
 	require.ErrorIs(t, err, os.ErrNotExist)

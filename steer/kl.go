@@ -81,8 +81,7 @@ func rowsAtOnce(r *llama.Runner) int {
 // advance appends tokens to a sequence and shows the logits of the last n.
 func advance(ctx context.Context, r *llama.Runner, s *llama.Sequence, tokens []token.Token, n int, hooks []*llama.Hook, see func(i int, logits []float32)) error {
 	if rest := len(tokens) - n; rest > 0 {
-		// Without logits a pass with hooks would not go to the last block.
-		pass := &llama.Pass{Spans: []llama.Span{{Seq: s, Tokens: tokens[:rest], Logits: llama.LastLogits}}, Hooks: hooks}
+		pass := &llama.Pass{Spans: []llama.Span{{Seq: s, Tokens: tokens[:rest]}}, Hooks: hooks, Full: true}
 		if err := r.Forward(ctx, pass); err != nil {
 			return err
 		}
