@@ -221,7 +221,7 @@ type Identification struct {
 
 	Site     string `json:"site"`
 	SiteText string `json:"site_text"`
-	N        int    `json:"n"`      // test stories
+	N        int    `json:"n"` // test stories
 	Dropped  int    `json:"dropped"`
 	Cut      int    `json:"cut"`
 	// Topics are those of the test stories, in the order of the stories.

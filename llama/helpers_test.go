@@ -156,12 +156,15 @@ func (f *modelFile) encode(t testing.TB) []byte {
 	return buf.Bytes()
 }
 
-// load makes the model of the file.
+// load makes the model of the file. Check must say what New says.
 func (f *modelFile) load(t testing.TB) (*Model, error) {
 	t.Helper()
 	g, err := gguf.Parse(f.encode(t), "random.gguf")
 	require.NoError(t, err)
-	return New(g)
+	checked := Check(g)
+	m, err := New(g)
+	require.Equal(t, err, checked)
+	return m, err
 }
 
 // model makes the spec's model, which is closed at the end of the test.

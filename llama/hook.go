@@ -144,9 +144,9 @@ type passKey struct {
 
 func (k passKey) equal(l passKey) bool { return k.depth == l.depth && slices.Equal(k.hooks, l.hooks) }
 
-// edits collects the declared edits of the key's hooks that reach the keys and
-// values of its depth, for rows where the hooks of a mask apply. The lists are
-// made once for each mask, so that steady generation allocates nothing.
+// editSets gives the declared edits of the key's hooks that reach the keys and
+// values of its depth. A list is made once for each set of hooks that apply to a
+// row, so that steady generation allocates nothing.
 type editSets struct {
 	key  passKey
 	sets map[uint64][]edit

@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"sync"
+	"sync/atomic"
 
 	"github.com/limbic-go/limbic/llama/gguf"
 	"github.com/limbic-go/limbic/llama/token"
@@ -25,7 +25,7 @@ type Model struct {
 	ropeFactors []float32 // nil, or a divisor for each rotary frequency
 	blocks      []block
 
-	runners sync.WaitGroup // open runners: Close waits for them
+	runners atomic.Int64 // open runners: Close refuses while there are any
 }
 
 // block holds the weights of one transformer block.
@@ -59,28 +59,44 @@ func Open(path string) (*Model, error) {
 // New makes a model of an open GGUF file, which belongs to the model from then
 // on, unless New fails.
 func New(f *gguf.File) (*Model, error) {
-	config, err := ConfigOf(f)
-	if err != nil {
+	m := &Model{file: f}
+	if err := m.read(&m.arena); err != nil {
+		m.arena.Close()
 		return nil, err
 	}
-	m := &Model{config: config, file: f}
+	return m, nil
+}
+
+// Check reports what New would fail with, except for a lack of memory, without
+// loading the weights.
+func Check(f *gguf.File) error {
+	m := &Model{file: f}
+	return m.read(nil)
+}
+
+// read fills the model from its file. Without an arena it only checks that it
+// could.
+func (m *Model) read(arena *tensor.Arena) error {
+	f := m.file
+	var err error
+	if m.config, err = ConfigOf(f); err != nil {
+		return err
+	}
 	if m.tokenizer, err = token.FromGGUF(f); err != nil {
-		return nil, err
+		return err
 	}
-	l := loader{file: f, arena: &m.arena, used: map[string]bool{}}
+	l := loader{file: f, arena: arena, used: map[string]bool{}}
 	m.load(&l)
 	if l.err == nil {
 		l.checkAllUsed()
 	}
 	if l.err != nil {
-		m.arena.Close()
-		return nil, l.err
+		return l.err
 	}
 	if n := m.tokenizer.Size(); n > m.config.Vocabulary {
-		m.arena.Close()
-		return nil, fmt.Errorf("llama: %s: the tokenizer has %d tokens, the embedding %d rows", f.Path, n, m.config.Vocabulary)
+		return fmt.Errorf("llama: %s: the tokenizer has %d tokens, the embedding %d rows", f.Path, n, m.config.Vocabulary)
 	}
-	return m, nil
+	return nil
 }
 
 // load reads all tensors; the first error stays in the loader.
@@ -126,7 +142,7 @@ func (m *Model) load(l *loader) {
 // A loader reads tensors from a file and remembers which, and the first error.
 type loader struct {
 	file  *gguf.File
-	arena *tensor.Arena
+	arena *tensor.Arena // nil: only check
 	used  map[string]bool
 	err   error
 }
@@ -167,7 +183,7 @@ func (l *loader) tensor(name string, rows, cols int) (*gguf.Tensor, []byte) {
 
 func (l *loader) matrix(name string, rows, cols int) *tensor.Matrix {
 	t, data := l.tensor(name, rows, cols)
-	if l.err != nil {
+	if l.err != nil || l.arena == nil {
 		return nil
 	}
 	m, err := tensor.NewMatrix(t.Type, rows, cols, data, l.arena)
@@ -239,9 +255,12 @@ func (m *Model) Quantisation() string {
 	return most.String()
 }
 
-// Close waits until the model's runners are closed and releases its memory.
+// Close releases the model's memory. It fails, and releases nothing, while
+// runners are open: they read that memory.
 func (m *Model) Close() error {
-	m.runners.Wait()
+	if n := m.runners.Load(); n > 0 {
+		return fmt.Errorf("llama: %s: cannot be closed before its %d runners", m.file.Path, n)
+	}
 	err := m.arena.Close()
 	if e := m.file.Close(); err == nil {
 		err = e

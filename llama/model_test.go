@@ -403,3 +403,14 @@ func TestModelIsSafeForConcurrentUse(t *testing.T) {
 		}
 	})
 }
+
+func TestCloseRefusesWhileRunnersAreOpen(t *testing.T) {
+	m, err := Open(filepath.Join("..", "testdata", "models", "tiny-f32.gguf"))
+	require.NoError(t, err)
+	r, err := m.NewRunner(RunnerOptions{})
+	require.NoError(t, err)
+	require.ErrorContains(t, m.Close(), "before its 1 runners")
+	r.Close()
+	r.Close() // twice is once
+	require.NoError(t, m.Close())
+}

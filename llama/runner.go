@@ -134,7 +134,7 @@ func (r *Runner) Close() {
 	if !r.closed {
 		r.closed = true
 		r.pool.Close()
-		r.model.runners.Done()
+		r.model.runners.Add(-1)
 	}
 }
 

@@ -51,6 +51,9 @@ type Row struct {
 	// KL is the mean KL(base‖steered) in nats over the unsteered greedy
 	// continuation of the prompt: see MeanKL. It is 0 for strength 0.
 	KL float64 `json:"kl"`
+	// KLTokens is the number of positions that KL is the mean over: less than
+	// was asked for where the model ends the continuation before.
+	KLTokens int `json:"kl_tokens"`
 	// Receipt is that of generating Text.
 	Receipt *Receipt `json:"receipt"`
 }
@@ -177,7 +180,7 @@ func (s *sweep) run(ctx context.Context, p Plan) (Row, error) {
 	if err != nil {
 		return Row{}, err
 	}
-	row := Row{Name: in.plans[0].Emotion, Strength: p.Strength + 0}
+	row := Row{Name: in.plans[0].Emotion, Strength: p.Strength + 0, KLTokens: len(s.forced)}
 	seq := s.prefix.Fork()
 	defer seq.Close()
 	options := llama.GenerateOptions{

@@ -22,9 +22,11 @@ import (
 // root of the repository.
 const exampleModel = "testdata/models/quant-q4_k_m.gguf"
 
-// examples formats a command's examples; MODEL in them becomes exampleModel.
+// examples formats a command's examples; MODEL in them becomes exampleModel,
+// and VECTORS exampleVectors.
 func examples(lines ...string) string {
-	return "  " + strings.ReplaceAll(strings.Join(lines, "\n  "), "MODEL", exampleModel)
+	r := strings.NewReplacer("MODEL", exampleModel, "VECTORS", exampleVectors)
+	return "  " + r.Replace(strings.Join(lines, "\n  "))
 }
 
 // noArgs and oneModel check positional arguments.
@@ -152,9 +154,23 @@ const maxLogits = 16 << 20
 // feed appends tokens to a sequence in steps, so that progress can be shown and
 // the memory for logits stays bounded. With AllLogits, each is called after
 // every step with the indices of the tokens that Logits then holds; with
-// LastLogits the runner holds those of the last token at the end.
+// LastLogits the runner holds those of the last token at the end. Without
+// logits the passes go no deeper than their hooks, and the sequence cannot be
+// continued with logits; see prefill.
 func (e *engine) feed(ctx context.Context, s *llama.Sequence, tokens []token.Token, logits llama.LogitsWanted,
 	hooks []*llama.Hook, progress func(done, total int), each func(from, until int) error) error {
+	return e.passes(ctx, s, tokens, logits, llama.Pass{Hooks: hooks, Full: logits != llama.NoLogits}, progress, each)
+}
+
+// prefill appends the beginning of a text that is to be continued, as feed
+// does.
+func (e *engine) prefill(ctx context.Context, s *llama.Sequence, tokens []token.Token, hooks []*llama.Hook, progress func(done, total int)) error {
+	return e.passes(ctx, s, tokens, llama.NoLogits, llama.Pass{Hooks: hooks, Full: true}, progress, nil)
+}
+
+// passes is what feed and prefill have in common; pass lacks its spans.
+func (e *engine) passes(ctx context.Context, s *llama.Sequence, tokens []token.Token, logits llama.LogitsWanted,
+	pass llama.Pass, progress func(done, total int), each func(from, until int) error) error {
 	step := stepTokens
 	if logits == llama.AllLogits {
 		step = max(1, min(step, maxLogits/e.model.Config().Vocabulary))
@@ -165,7 +181,8 @@ func (e *engine) feed(ctx context.Context, s *llama.Sequence, tokens []token.Tok
 		if logits == llama.LastLogits && until < len(tokens) {
 			span.Logits = llama.NoLogits
 		}
-		if err := e.runner.Forward(ctx, &llama.Pass{Spans: []llama.Span{span}, Hooks: hooks}); err != nil {
+		pass.Spans = []llama.Span{span}
+		if err := e.runner.Forward(ctx, &pass); err != nil {
 			return interruptedError{err, fmt.Sprintf("after %d of %s", from, counted(len(tokens), "token"))}.orJust(ctx)
 		}
 		if each != nil {
@@ -215,6 +232,8 @@ type provenance struct {
 	Threads         int               `json:"threads,omitempty"`
 	Seed            uint64            `json:"seed"`
 	Sites           []siteNote        `json:"sites,omitempty"`
+	Vectors         []vectorsNote     `json:"vectors,omitempty"`
+	Steering        []string          `json:"steering,omitempty"` // plans, in their text form
 	Definitions     map[string]string `json:"definitions,omitempty"`
 }
 

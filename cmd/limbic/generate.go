@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,14 +14,14 @@ import (
 
 	"github.com/limbic-go/limbic/llama"
 	"github.com/limbic-go/limbic/llama/token"
+	"github.com/limbic-go/limbic/steer"
 )
 
 type generateResult struct {
 	PromptTokens []int32 `json:"prompt_tokens"`
 	continuation
 	Copies      []continuation `json:"copies,omitempty"` // with --n above 1: all of them, the first included
-	Receipt     any            `json:"receipt"`          // of steering
-	Trace       any            `json:"trace"`            // of probing
+	Receipt     *steer.Receipt `json:"receipt"`          // of steering, for all copies together
 	Interrupted bool           `json:"interrupted,omitempty"`
 	Provenance  provenance     `json:"provenance"`
 }
@@ -35,6 +36,7 @@ type continuation struct {
 	// string cannot hold.
 	TextBase64 []byte `json:"text_base64,omitempty"`
 	Finish     string `json:"finish"` // what ended it: end, stop, length, context or interrupted
+	Trace      *trace `json:"trace"`  // of emotions, with --probe
 }
 
 // What can end a continuation.
@@ -51,18 +53,13 @@ type generateFlags struct {
 	copies    int
 	ignoreEnd bool
 	stops     []string
-	sampling  llama.Sampling
+	sampling  samplingFlags
 }
 
 func (f *generateFlags) register(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.IntVar(&f.maxTokens, "max-tokens", 128, "generate at most `N` tokens")
-	fs.Float32Var(&f.sampling.Temperature, "temp", 0, "temperature `T`; 0 always takes the likeliest token")
-	fs.IntVar(&f.sampling.TopK, "top-k", 0, "draw from the `K` likeliest tokens; 0 means all")
-	fs.Float32Var(&f.sampling.TopP, "top-p", 0, "draw from the fewest likeliest tokens that together reach probability `P`; 0 means all")
-	fs.Float32Var(&f.sampling.MinP, "min-p", 0, "draw from tokens at least `P` times as likely as the likeliest; 0 means all")
-	fs.Float32Var(&f.sampling.RepeatPenalty, "repeat-penalty", 0, "make the last 64 tokens less likely by the factor `R`; 0 and 1 do nothing")
-	fs.Uint64Var(&f.sampling.Seed, "seed", 0, "seed `N` of the random draws")
+	f.sampling.register(cmd)
 	fs.IntVar(&f.copies, "n", 1, "generate `COPIES` continuations, each with random draws of its own")
 	fs.StringArrayVar(&f.stops, "stop", nil, "end before the text `S`; may be given several times")
 	fs.BoolVar(&f.ignoreEnd, "ignore-eos", false, "go on after the model's end token")
@@ -81,8 +78,26 @@ func (f *generateFlags) check() error {
 			return usagef("--stop is empty: generation would end at once")
 		}
 	}
-	if _, err := llama.NewSampler(f.sampling, 0); err != nil {
-		return usagef("%s", strings.TrimPrefix(err.Error(), "llama: "))
+	return f.sampling.check()
+}
+
+// samplingFlags say how tokens are chosen.
+type samplingFlags struct{ llama.Sampling }
+
+func (f *samplingFlags) register(cmd *cobra.Command) {
+	fs := cmd.Flags()
+	fs.Float32Var(&f.Temperature, "temp", 0, "temperature `T`; 0 always takes the likeliest token")
+	fs.IntVar(&f.TopK, "top-k", 0, "draw from the `K` likeliest tokens; 0 means all")
+	fs.Float32Var(&f.TopP, "top-p", 0, "draw from the fewest likeliest tokens that together reach probability `P`; 0 means all")
+	fs.Float32Var(&f.MinP, "min-p", 0, "draw from tokens at least `P` times as likely as the likeliest; 0 means all")
+	fs.Float32Var(&f.RepeatPenalty, "repeat-penalty", 0, "make the last 64 tokens less likely by the factor `R`; 0 and 1 do nothing")
+	fs.Uint64Var(&f.Seed, "seed", 0, "seed `N` of the random draws")
+}
+
+// check is called before a model is opened.
+func (f *samplingFlags) check() error {
+	if _, err := llama.NewSampler(f.Sampling, 0); err != nil {
+		return usagef("%w", unprefixed{err, "llama: "})
 	}
 	return nil
 }
@@ -91,19 +106,28 @@ func newGenerate(a *app) *cobra.Command {
 	var text textFlags
 	var flags engineFlags
 	var gen generateFlags
+	var plans steerFlags
+	var probed meterFlags
 	cmd := &cobra.Command{
 		Use:   "generate MODEL TEXT",
-		Short: "Continue a text",
+		Short: "Continue a text, steered or with its emotions read if asked",
 		Long: `Continue a text. The new text is written as it comes; the text itself is not
-repeated. The same command with the same --seed gives the same text everywhere.`,
+repeated. The same command with the same --seed gives the same text everywhere.
+
+` + steerHelp + `
+
+--probe VECTORS[:NAME,...] reads emotions while the model writes, at each state
+that chose a new token: the last of the text chose the first. Scores follow the
+text on standard error, those of the named emotions or of the five strongest;
+--json has all. They are read after the edits of --steer unless --before-edit.`,
 		Example: examples(
 			`limbic generate MODEL "Once upon a time" --max-tokens 32`,
-			`limbic generate MODEL "Once upon a time" --max-tokens 32 --temp 0.8 --top-p 0.95 --seed 7 --n 3`,
-			`limbic generate MODEL "Once upon a time" --max-tokens 32 --stop "." --json`,
+			`limbic generate MODEL "Once upon a time" --max-tokens 32 --temp 0.8 --top-p 0.95 --seed 7 --n 3 --json`,
+			`limbic generate MODEL "Once upon a time" --max-tokens 32 --steer VECTORS:calm=+0.1#generated --probe VECTORS`,
 		),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
-			if err := gen.check(); err != nil {
+			if err := cmp.Or(gen.check(), plans.check(), probed.check(cmd)); err != nil {
 				return err
 			}
 			s, err := text.read(ctx, a, args)
@@ -123,8 +147,17 @@ repeated. The same command with the same --seed gives the same text everywhere.`
 				return err
 			}
 
+			steered, err := plans.open(ctx, a, e)
+			if err != nil {
+				return err
+			}
+			m, err := probed.open(e, steered.files)
+			if err != nil {
+				return err
+			}
+
 			r := generateResult{PromptTokens: ids(prompt)}
-			copies, err := a.generate(ctx, e, prompt, &gen, nil)
+			copies, err := a.generate(ctx, e, prompt, &gen, steered, m)
 			var interrupted error
 			if err != nil {
 				if ctx.Err() == nil || len(copies) == 0 {
@@ -135,8 +168,14 @@ repeated. The same command with the same --seed gives the same text everywhere.`
 					done += fmt.Sprintf(" of copy %d of %d", len(copies), gen.copies)
 				}
 				interrupted = interruptedError{err, done}
+			} else if err := steered.err(); err != nil {
+				return err
 			}
+			r.Receipt = steered.receipt()
 			if !a.json {
+				if err := printReceipt(a.stderr, r.Receipt); err != nil {
+					return err
+				}
 				return interrupted
 			}
 			r.continuation = copies[0]
@@ -144,12 +183,19 @@ repeated. The same command with the same --seed gives the same text everywhere.`
 				r.Copies = copies
 			}
 			r.Interrupted = interrupted != nil
-			if r.Provenance, err = e.provenance(ctx, nil); err != nil {
+			if r.Provenance, err = e.provenance(ctx, m.sites()); err != nil {
 				return err
 			}
 			r.Provenance.Seed = gen.sampling.Seed
 			r.Provenance.defineText(&text)
-			r.Provenance.define("sampling", describeSampling(gen.sampling))
+			r.Provenance.define("sampling", describeSampling(gen.sampling.Sampling))
+			if m == nil {
+				steered.note(&r.Provenance)
+			} else {
+				steered.noteCapture(&r.Provenance)
+				m.note(&r.Provenance)
+			}
+			r.Provenance.Vectors = steered.files.notes
 			if err := a.writeJSON(r); err != nil {
 				return err
 			}
@@ -159,6 +205,8 @@ repeated. The same command with the same --seed gives the same text everywhere.`
 	text.register(cmd)
 	flags.register(cmd)
 	gen.register(cmd)
+	plans.registerCapture(cmd)
+	probed.register(cmd)
 	return cmd
 }
 
@@ -185,17 +233,22 @@ func describeSampling(s llama.Sampling) string {
 
 // generate makes all continuations of a prompt, which is computed once, and
 // writes them as they come unless there is to be JSON. Where it fails it gives
-// those it has, the last of them unfinished.
-func (a *app) generate(ctx context.Context, e *engine, prompt []token.Token, f *generateFlags, hooks []*llama.Hook) ([]continuation, error) {
+// those it has, the last of them unfinished. m is nil where no emotions are
+// read.
+func (a *app) generate(ctx context.Context, e *engine, prompt []token.Token, f *generateFlags, steered *steering, m *meter) ([]continuation, error) {
 	// The last token of the prompt is left to each copy, which needs its logits.
 	base := e.runner.NewSequence()
 	defer base.Close()
 	base.SetPrompt(len(prompt))
+	hooks := steered.hooks(m.hooks()...)
 	rest := len(prompt) - 1
 	progress, finish := a.progress("prompt")
-	err := e.feed(ctx, base, prompt[:rest], llama.NoLogits, hooks, progress, nil)
+	err := e.prefill(ctx, base, prompt[:rest], hooks, progress)
 	finish()
 	if err != nil {
+		return nil, err
+	}
+	if err := steered.promptErr(); err != nil {
 		return nil, err
 	}
 	var copies []continuation
@@ -218,11 +271,17 @@ func (a *app) generate(ctx context.Context, e *engine, prompt []token.Token, f *
 		}
 		c, err := e.continueText(ctx, s, prompt[rest:], f, uint64(i), hooks, w)
 		s.Close()
+		c.Trace = m.take(len(c.Tokens))
 		copies = append(copies, c)
 		// A shell's prompt belongs on a line of its own, a pipe gets the text
 		// alone.
 		if !a.json && (a.stdoutTerminal || f.copies > 1) {
 			if _, err := io.WriteString(a.stdout, "\n"); err != nil {
+				return copies, err
+			}
+		}
+		if !a.json {
+			if err := a.printTrace(c.Trace, m); err != nil {
 				return copies, err
 			}
 		}
@@ -249,7 +308,7 @@ func (e *engine) continueText(ctx context.Context, s *llama.Sequence, prompt []t
 			return nil
 		}
 		for step, err := range e.runner.Generate(ctx, s, llama.GenerateOptions{
-			Prompt: prompt, MaxTokens: f.maxTokens, IgnoreEnd: f.ignoreEnd, Sampling: f.sampling, Stream: stream, Hooks: hooks,
+			Prompt: prompt, MaxTokens: f.maxTokens, IgnoreEnd: f.ignoreEnd, Sampling: f.sampling.Sampling, Stream: stream, Hooks: hooks,
 		}) {
 			if err != nil {
 				return err

@@ -155,23 +155,17 @@ func describe(f *gguf.File) (*infoResult, []kind) {
 		s := llama.DefaultSite(c.Blocks)
 		r.DefaultSite = &siteNote{s.String(), s.Describe(c.Blocks)}
 	}
-	r.Runnable, r.Reason = runnable(f, err)
+	r.Runnable, r.Reason = runnable(f)
 	return r, q.kinds
 }
 
-// runnable tells whether a model could be made of a file, as far as that can be
-// told without reading its weights.
-func runnable(f *gguf.File, configErr error) (bool, string) {
+// runnable tells whether a model could be made of a file.
+func runnable(f *gguf.File) (bool, string) {
 	if len(f.Tensors()) == 0 {
 		return false, "the file holds only a vocabulary"
 	}
-	if configErr != nil {
-		return false, reason(f, configErr)
-	}
-	for _, t := range f.Tensors() {
-		if !t.Type.Known() {
-			return false, fmt.Sprintf("tensor %q: storage format %v is not supported", t.Name, t.Type)
-		}
+	if err := llama.Check(f); err != nil {
+		return false, reason(f, err)
 	}
 	return true, ""
 }

@@ -14,14 +14,16 @@ import (
 	"github.com/limbic-go/limbic/internal/atomicfile"
 	"github.com/limbic-go/limbic/llama"
 	"github.com/limbic-go/limbic/llama/token"
+	"github.com/limbic-go/limbic/steer"
 	"github.com/limbic-go/limbic/tensor/npy"
 )
 
 type logitsResult struct {
-	Tokens     []int32    `json:"tokens"`
-	Top        []topRow   `json:"top"`
-	Out        string     `json:"out,omitempty"`
-	Provenance provenance `json:"provenance"`
+	Tokens     []int32        `json:"tokens"`
+	Top        []topRow       `json:"top"`
+	Out        string         `json:"out,omitempty"`
+	Receipt    *steer.Receipt `json:"receipt"` // of steering
+	Provenance provenance     `json:"provenance"`
 }
 
 // A topRow is a candidate for the next token.
@@ -35,6 +37,7 @@ type topRow struct {
 func newLogits(a *app) *cobra.Command {
 	var text textFlags
 	var flags engineFlags
+	var plans steerFlags
 	var top int
 	var out string
 	cmd := &cobra.Command{
@@ -42,11 +45,15 @@ func newLogits(a *app) *cobra.Command {
 		Short: "Show what the model expects after a text",
 		Long: `Show the likeliest next tokens after a text, with their logits and natural
 log-probabilities. --out also writes the logits after every token of the text,
-as a NumPy array float32 [tokens, vocabulary].`,
+as a NumPy array float32 [tokens, vocabulary].
+
+` + steerHelp + `
+
+All of the text is prompt: #generated is its last token alone.`,
 		Example: examples(
 			`limbic logits MODEL "Once upon a time"`,
 			`limbic logits MODEL "Once upon a time" --top 3 --json`,
-			`limbic logits MODEL "Once upon a time" --out /tmp/logits.npy`,
+			`limbic logits MODEL "Once upon a time" --out /tmp/logits.npy --steer VECTORS:calm=0.1`,
 		),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
@@ -60,6 +67,9 @@ as a NumPy array float32 [tokens, vocabulary].`,
 				if err := checkOut(out); err != nil {
 					return err
 				}
+			}
+			if err := plans.check(); err != nil {
+				return err
 			}
 			s, err := text.read(ctx, a, args)
 			if err != nil {
@@ -77,16 +87,21 @@ as a NumPy array float32 [tokens, vocabulary].`,
 			if err := e.checkContext(tokens); err != nil {
 				return err
 			}
-			last, err := a.computeLogits(ctx, e, tokens, out)
+			steered, err := plans.open(ctx, a, e)
 			if err != nil {
 				return err
 			}
-			r := logitsResult{Tokens: ids(tokens), Top: topTokens(e.tok, last, top), Out: out}
+			last, err := a.computeLogits(ctx, e, tokens, steered, out)
+			if err != nil {
+				return err
+			}
+			r := logitsResult{Tokens: ids(tokens), Top: topTokens(e.tok, last, top), Out: out, Receipt: steered.receipt()}
 			if a.json {
 				if r.Provenance, err = e.provenance(ctx, nil); err != nil {
 					return err
 				}
 				r.Provenance.defineText(&text)
+				steered.note(&r.Provenance)
 				r.Provenance.define("logprob", "natural logarithm of the softmax over the whole vocabulary, in float64")
 				return a.writeJSON(r)
 			}
@@ -95,6 +110,7 @@ as a NumPy array float32 [tokens, vocabulary].`,
 	}
 	text.register(cmd)
 	flags.register(cmd)
+	plans.register(cmd)
 	cmd.Flags().IntVar(&top, "top", 10, "show the `K` likeliest tokens")
 	cmd.Flags().StringVar(&out, "out", "", "write the logits at all positions to the file `F.npy`")
 	return cmd
@@ -102,16 +118,17 @@ as a NumPy array float32 [tokens, vocabulary].`,
 
 // computeLogits gives the logits after the last token. If out is not "", those
 // after every token go to that file.
-func (a *app) computeLogits(ctx context.Context, e *engine, tokens []token.Token, out string) ([]float32, error) {
+func (a *app) computeLogits(ctx context.Context, e *engine, tokens []token.Token, steered *steering, out string) ([]float32, error) {
 	progress, finish := a.progress("logits")
 	defer finish()
 	s := e.runner.NewSequence()
 	defer s.Close()
+	s.SetPrompt(len(tokens))
 	if out == "" {
-		if err := e.feed(ctx, s, tokens, llama.LastLogits, nil, progress, nil); err != nil {
+		if err := e.feed(ctx, s, tokens, llama.LastLogits, steered.hooks(), progress, nil); err != nil {
 			return nil, err
 		}
-		return slices.Clone(e.runner.Logits(0)), nil
+		return slices.Clone(e.runner.Logits(0)), steered.err()
 	}
 	var last []float32
 	err := atomicfile.Write(out, 0o644, func(w io.Writer) error {
@@ -119,7 +136,7 @@ func (a *app) computeLogits(ctx context.Context, e *engine, tokens []token.Token
 		if err != nil {
 			return err
 		}
-		err = e.feed(ctx, s, tokens, llama.AllLogits, nil, progress, func(from, until int) error {
+		err = e.feed(ctx, s, tokens, llama.AllLogits, steered.hooks(), progress, func(from, until int) error {
 			for i := range until - from {
 				row := e.runner.LogitsAt(0, i)
 				if err := array.Append(row...); err != nil {
@@ -132,6 +149,9 @@ func (a *app) computeLogits(ctx context.Context, e *engine, tokens []token.Token
 			return nil
 		})
 		if err != nil {
+			return err
+		}
+		if err := steered.err(); err != nil {
 			return err
 		}
 		return array.Close()
@@ -168,8 +188,9 @@ func (a *app) printLogits(r *logitsResult) error {
 		return err
 	}
 	if r.Out != "" {
-		_, err := fmt.Fprintf(a.stdout, "wrote the logits at all positions to %s\n", r.Out)
-		return err
+		if _, err := fmt.Fprintf(a.stdout, "wrote the logits at all positions to %s\n", r.Out); err != nil {
+			return err
+		}
 	}
-	return nil
+	return printReceipt(a.stdout, r.Receipt)
 }

@@ -14,21 +14,24 @@ import (
 	"github.com/limbic-go/limbic/internal/atomicfile"
 	"github.com/limbic-go/limbic/llama"
 	"github.com/limbic-go/limbic/llama/token"
+	"github.com/limbic-go/limbic/steer"
 	"github.com/limbic-go/limbic/tensor/npy"
 	"github.com/limbic-go/limbic/tensor/safetensors"
 )
 
 type traceResult struct {
-	Sites      []string   `json:"sites"` // names of the arrays in the file
-	Tokens     []int32    `json:"tokens"`
-	Out        string     `json:"out"`
-	Width      int        `json:"width"`
-	Provenance provenance `json:"provenance"`
+	Sites      []string       `json:"sites"` // names of the arrays in the file
+	Tokens     []int32        `json:"tokens"`
+	Out        string         `json:"out"`
+	Width      int            `json:"width"`
+	Receipt    *steer.Receipt `json:"receipt"` // of steering
+	Provenance provenance     `json:"provenance"`
 }
 
 func newTrace(a *app) *cobra.Command {
 	var text textFlags
 	var flags engineFlags
+	var plans steerFlags
 	var siteList, out string
 	cmd := &cobra.Command{
 		Use:   "trace MODEL TEXT --out F.npz|F.safetensors",
@@ -40,10 +43,17 @@ token ids, BOS included.
 Sites are separated by commas: resid_post:10, resid_post:-1 (the last),
 resid_post:67%, 2/3, resid_post:all, blocks.10.hook_resid_post, hf:11, l_out-10,
 final_norm. The other points are resid_pre, attn_out, resid_mid and mlp_out.
-Without --sites it is the output of the block at two thirds of the depth.`,
+Without --sites it is the output of the block at two thirds of the depth.
+
+` + steerHelp + `
+
+All of the text is prompt: #generated is its last token alone. Activations are
+those after the edits; with --before-edit, those that the edit at the same site
+found.`,
 		Example: examples(
 			`limbic trace MODEL "Once upon a time" --sites resid_post:all --out /tmp/trace.npz`,
 			`limbic trace MODEL "Once upon a time" --sites 2/3,final_norm --out /tmp/trace.safetensors --json`,
+			`limbic trace MODEL "Once upon a time" --out /tmp/steered.npz --steer VECTORS:calm=0.1 --before-edit`,
 		),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
@@ -55,6 +65,9 @@ Without --sites it is the output of the block at two thirds of the depth.`,
 				return usagef("--out %s: the name must end in .npz or .safetensors", abbreviated(out))
 			case cmd.Flags().Changed("sites") && siteList == "":
 				return usagef("--sites names no site")
+			}
+			if err := plans.check(); err != nil {
+				return err
 			}
 			if err := checkOut(out); err != nil {
 				return err
@@ -76,16 +89,21 @@ Without --sites it is the output of the block at two thirds of the depth.`,
 			if err := e.checkContext(tokens); err != nil {
 				return err
 			}
+			steered, err := plans.open(ctx, a, e)
+			if err != nil {
+				return err
+			}
 			p, err := e.provenance(ctx, sites)
 			if err != nil {
 				return err
 			}
 			p.defineText(&text)
 			p.define("rows", "one for each token, BOS included")
-			if err := a.trace(ctx, e, tokens, sites, p, out, write); err != nil {
+			steered.noteCapture(&p)
+			if err := a.trace(ctx, e, tokens, sites, steered, p, out, write); err != nil {
 				return err
 			}
-			r := traceResult{Tokens: ids(tokens), Out: out, Width: e.model.Config().Width, Provenance: p}
+			r := traceResult{Tokens: ids(tokens), Out: out, Width: e.model.Config().Width, Receipt: steered.receipt(), Provenance: p}
 			for _, s := range sites {
 				r.Sites = append(r.Sites, s.Key())
 			}
@@ -101,19 +119,23 @@ Without --sites it is the output of the block at two thirds of the depth.`,
 			if err := a.print(&t); err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(a.stdout, "wrote %s\n", out)
-			return err
+			if _, err = fmt.Fprintf(a.stdout, "wrote %s\n", out); err != nil {
+				return err
+			}
+			return printReceipt(a.stdout, r.Receipt)
 		},
 	}
 	text.register(cmd)
 	flags.register(cmd)
+	plans.registerCapture(cmd)
 	cmd.Flags().StringVar(&siteList, "sites", "", "sites `S[,S...]` to read (default: the output of the block at 2/3 of the depth)")
 	cmd.Flags().StringVar(&out, "out", "", "write to the file `F`: .npz or .safetensors")
 	return cmd
 }
 
 // trace computes the tokens and writes what passes through the sites.
-func (a *app) trace(ctx context.Context, e *engine, tokens []token.Token, sites []llama.Site, p provenance, out string, write traceFormat) error {
+func (a *app) trace(ctx context.Context, e *engine, tokens []token.Token, sites []llama.Site, steered *steering,
+	p provenance, out string, write traceFormat) error {
 	width := e.model.Config().Width
 	spool, err := newSpool(out, len(tokens), width)
 	if err != nil {
@@ -129,13 +151,17 @@ func (a *app) trace(ctx context.Context, e *engine, tokens []token.Token, sites 
 	}}
 	s := e.runner.NewSequence()
 	defer s.Close()
+	s.SetPrompt(len(tokens))
 	progress, finish := a.progress("trace")
 	defer finish()
-	if err := e.feed(ctx, s, tokens, llama.NoLogits, []*llama.Hook{hook}, progress, nil); err != nil {
+	if err := e.feed(ctx, s, tokens, llama.NoLogits, steered.hooks(hook), progress, nil); err != nil {
+		return err
+	}
+	if err := steered.err(); err != nil {
 		return err
 	}
 	// What doesn't change the numbers must not change the file.
-	p.ModelPath, p.Threads = "", 0
+	p.portable(steered)
 	return atomicfile.Write(out, 0o644, func(w io.Writer) error { return write(w, spool, sites, tokens, p) })
 }
 
