@@ -104,3 +104,13 @@ func axpy(dst, x []float32, a float32) {
 	}
 	axpyAVX2(&dst[0], &x[0], len(dst), a)
 }
+
+// transpose moves as many of the n columns as the kernel can and tells how
+// many.
+func transpose(dst, src []float32, stride, n int) int {
+	if level < AVX2 || n < 8 {
+		return 0
+	}
+	transposeAVX2(&dst[0], &src[0], stride, n)
+	return n &^ 7
+}

@@ -24,3 +24,5 @@ func axpy(dst, x []float32, a float32)            { axpyGeneric(dst, x, a) }
 func expSum(lanes *[16]float32, x []float32, scale, shift float32) {
 	expSumGeneric(lanes, x, scale, shift)
 }
+
+func transpose([]float32, []float32, int, int) int { return 0 }

@@ -79,5 +79,10 @@ func addAVX2(dst *float32, x *float32, n int)
 //go:noescape
 func axpyAVX2(dst *float32, x *float32, n int, a float32)
 
+// transposeAVX2 sets dst[i*16+r] = src[r*stride+i] for r < 16 and i < n, a multiple of 8.
+//
+//go:noescape
+func transposeAVX2(dst *float32, src *float32, stride int, n int)
+
 // pause tells the processor that the caller spins.
 func pause()

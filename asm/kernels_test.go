@@ -130,6 +130,25 @@ func TestMulPanelsIsAMatrixProduct(t *testing.T) {
 	})
 }
 
+func TestTranspose(t *testing.T) {
+	eachLevel(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(8, 9))
+		for n := range 40 {
+			stride := n + r.IntN(5)
+			src := fill(t, r, (Rows-1)*stride+n, anyFloat)
+			dst := fill(t, r, n*Rows, anyFloat)
+			Transpose(dst, src, stride, n)
+			for i := range n {
+				for row := range Rows {
+					require.Equal(t, math.Float32bits(src[row*stride+i]), math.Float32bits(dst[i*Rows+row]), "n=%d row=%d column=%d", n, row, i)
+				}
+			}
+		}
+		require.Panics(t, func() { Transpose(make([]float32, 15), make([]float32, 16), 1, 1) })
+		require.Panics(t, func() { Transpose(make([]float32, 16), make([]float32, 15), 1, 1) })
+	})
+}
+
 func TestMulPanelsRefusesShortSlices(t *testing.T) {
 	w, x, y := make([]float32, 64), make([]float32, 4), make([]float32, 16)
 	require.Panics(t, func() { MulPanels(y[:15], 16, w, 64, x, 4, 4, 1, 1, false) })

@@ -34,6 +34,28 @@ func MulPanels(y []float32, ys int, w []float32, ws int, x []float32, xs int, k,
 	mulPanels(y, ys, w, ws, x, xs, k, panels, cols, add)
 }
 
+// Transpose brings Rows rows of n elements into panel layout:
+// dst[i*Rows+r] = src[r*stride+i] for i < n. It panics where a slice is too
+// short.
+func Transpose(dst, src []float32, stride, n int) {
+	if n <= 0 {
+		return
+	}
+	_ = dst[n*Rows-1]
+	_ = src[(Rows-1)*stride+n-1]
+	done := transpose(dst, src, stride, n)
+	transposeGeneric(dst[done*Rows:], src[done:], stride, n-done)
+}
+
+func transposeGeneric(dst, src []float32, stride, n int) {
+	for i := range n {
+		row := dst[i*Rows:][:Rows]
+		for r := range row {
+			row[r] = src[r*stride+i]
+		}
+	}
+}
+
 // mulPanelsGeneric defines the bits of MulPanels.
 func mulPanelsGeneric(y []float32, ys int, w []float32, ws int, x []float32, xs int, k, panels, cols int, add bool) {
 	for p := range panels {

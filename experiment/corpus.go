@@ -67,7 +67,7 @@ func HeldOutCorpus(v *probe.Vectors, base *emotion.Corpus, topics []string) (*em
 	}
 	var names []string
 	for _, e := range base.Emotions {
-		if slices.Contains(v.Emotions, e) {
+		if _, err := emotion.Resolve(v.Emotions, e); err == nil {
 			names = append(names, e)
 		}
 	}

@@ -58,6 +58,15 @@ func TestHeldOutCorpus(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"cafe"}, got.Topics)
 
+	// Another corpus may spell an emotion in another way.
+	other := &emotion.Corpus{
+		Emotions: []string{"at-ease", "Weltschmerz"}, Topics: []string{"moor"},
+		Stories: []emotion.Story{{Emotion: "at-ease", Topic: "moor"}, {Emotion: "Weltschmerz", Topic: "moor"}},
+	}
+	got, err = HeldOutCorpus(vectorsOf(base), other, []string{"moor"})
+	require.NoError(t, err)
+	require.Equal(t, []string{"at-ease"}, got.Emotions)
+
 	_, err = HeldOutCorpus(vectorsOf(base), base, nil)
 	require.ErrorIs(t, err, ErrInSample)
 	require.ErrorContains(t, err, "all 24 topics")

@@ -2,7 +2,6 @@ package llama
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
@@ -342,12 +341,6 @@ func (c *recorder) at(s *Sequence, site Site, n int) []float32 {
 func addFloats(h hash.Hash, x []float32) { h.Write(bytesOf(x)) }
 
 func sum(h hash.Hash) string { return hex.EncodeToString(h.Sum(nil)) }
-
-func hashFloats(x []float32) string {
-	h := sha256.New()
-	addFloats(h, x)
-	return sum(h)
-}
 
 // requireBits fails unless both slices have the same bits.
 func requireBits(t testing.TB, want, got []float32, msg ...any) {

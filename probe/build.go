@@ -43,7 +43,8 @@ type BuildOptions struct {
 	// goes beside it (see SidecarPath). "" writes neither.
 	Out string
 	// Progress, if not nil, is told how many of the corpus's texts are done:
-	// after every batch and, where an earlier run left some, before the first.
+	// at the start, where an earlier run may have left some, and after every
+	// batch.
 	Progress func(done, total int)
 }
 
@@ -258,7 +259,7 @@ func (b *builder) text(unit int) string {
 // capture runs the texts that the journal does not have yet.
 func (b *builder) capture(ctx context.Context) error {
 	start, tokens := time.Now(), 0
-	if b.opts.Progress != nil && b.report.Resumed > 0 {
+	if b.opts.Progress != nil {
 		b.opts.Progress(b.report.Resumed, b.units())
 	}
 	for _, stories := range []bool{true, false} {
@@ -480,6 +481,9 @@ func (b *builder) hash(v *Vectors, sums []siteSums) string {
 	}
 	return hex.EncodeToString(h.Sum(nil))
 }
+
+// Norm is the L2 norm of a vector, computed in float64.
+func Norm(v []float32) float64 { return norm64(v) }
 
 // Removed is the share of a contrast vector's norm that went with the neutral
 // components: 1 - |denoised| / |contrast|, and 0 for a contrast of 0.

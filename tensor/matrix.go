@@ -221,12 +221,7 @@ func (m *Matrix) multiplyTile(t *tile, panel int, y, x []float32, xs, cols int) 
 			f.dequantize(t.rows[r*tileCols:][:n], raw[from:to])
 		}
 		clear(t.rows[rows*tileCols:])
-		for r := range asm.Rows {
-			row := t.rows[r*tileCols:][:n]
-			for i, v := range row {
-				t.panel[i*asm.Rows+r] = v
-			}
-		}
+		asm.Transpose(t.panel[:], t.rows[:], tileCols, n)
 		asm.MulPanels(y, m.Stride(), t.panel[:], asm.Rows*tileCols, x[k:], xs, n, 1, cols, k > 0)
 	}
 }

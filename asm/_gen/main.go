@@ -27,6 +27,7 @@ func main() {
 	scaleMulAVX2()
 	addAVX2()
 	axpyAVX2()
+	transposeAVX2()
 	pauseAMD64()
 	Generate()
 }
@@ -417,6 +418,58 @@ func axpyAVX2() {
 			VMOVUPS(v, at(dst, h))
 		}
 	}, dst, x)
+	VZEROUPPER()
+	RET()
+}
+
+// transposeAVX2 moves 8x8 blocks: pairs of rows are interleaved, then pairs of
+// pairs, then the halves of registers are exchanged.
+func transposeAVX2() {
+	TEXT("transposeAVX2", NOSPLIT, "func(dst, src *float32, stride, n int)")
+	Pragma("noescape")
+	Doc("transposeAVX2 sets dst[i*16+r] = src[r*stride+i] for r < 16 and i < n, a multiple of 8.")
+	dst := Load(Param("dst"), GP64())
+	src := Load(Param("src"), GP64())
+	stride := Load(Param("stride"), GP64())
+	n := Load(Param("n"), GP64())
+	SHLQ(Imm(2), stride)
+	SHRQ(Imm(3), n)
+	JZ(LabelRef("done"))
+	Label("loop")
+	row := GP64()
+	MOVQ(src, row)
+	for half := range 2 {
+		var a, b [8]VecVirtual
+		for r := range a {
+			a[r] = YMM()
+			VMOVUPS(Mem{Base: row}, a[r])
+			ADDQ(stride, row)
+		}
+		for r := 0; r < 8; r += 2 {
+			b[r], b[r+1] = YMM(), YMM()
+			VUNPCKLPS(a[r+1], a[r], b[r])
+			VUNPCKHPS(a[r+1], a[r], b[r+1])
+		}
+		for r := 0; r < 8; r += 4 {
+			for k := range 2 {
+				a[r+2*k], a[r+2*k+1] = YMM(), YMM()
+				VSHUFPS(Imm(0x44), b[r+2+k], b[r+k], a[r+2*k])
+				VSHUFPS(Imm(0xee), b[r+2+k], b[r+k], a[r+2*k+1])
+			}
+		}
+		for c := range 4 {
+			lo, hi := YMM(), YMM()
+			VPERM2F128(Imm(0x20), a[c+4], a[c], lo)
+			VPERM2F128(Imm(0x31), a[c+4], a[c], hi)
+			VMOVUPS(lo, Mem{Base: dst, Disp: 64*c + 32*half})
+			VMOVUPS(hi, Mem{Base: dst, Disp: 64*(c+4) + 32*half})
+		}
+	}
+	ADDQ(Imm(32), src)
+	ADDQ(U32(512), dst)
+	DECQ(n)
+	JNZ(LabelRef("loop"))
+	Label("done")
 	VZEROUPPER()
 	RET()
 }

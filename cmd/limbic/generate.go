@@ -34,9 +34,9 @@ type continuation struct {
 	Text   string  `json:"text"`
 	// TextBase64 has the bytes of a text that is not valid UTF-8, which a JSON
 	// string cannot hold.
-	TextBase64 []byte `json:"text_base64,omitempty"`
-	Finish     string `json:"finish"` // what ended it: end, stop, length, context or interrupted
-	Trace      *trace `json:"trace"`  // of emotions, with --probe
+	TextBase64 []byte        `json:"text_base64,omitempty"`
+	Finish     string        `json:"finish"` // what ended it: end, stop, length, context or interrupted
+	Trace      *emotionTrace `json:"trace"`  // with --probe
 }
 
 // What can end a continuation.
@@ -141,7 +141,7 @@ text on standard error, those of the named emotions or of the five strongest;
 			defer e.close()
 			prompt := text.encode(a, e.tok, s)
 			if len(prompt) == 0 {
-				return errors.New("the text is empty and no BOS is added: there is nothing to continue")
+				return errEmptyPrompt
 			}
 			if err := e.checkContext(prompt); err != nil {
 				return err
@@ -209,6 +209,8 @@ text on standard error, those of the named emotions or of the five strongest;
 	probed.register(cmd)
 	return cmd
 }
+
+var errEmptyPrompt = errors.New("the text is empty and no BOS is added: there is nothing to continue")
 
 // describeSampling states how tokens are chosen.
 func describeSampling(s llama.Sampling) string {

@@ -20,6 +20,8 @@ var commands = []func(*app) *cobra.Command{
 	newTrace,
 	newPerplexity,
 	newGenerate,
+	newSteer,
+	newVectors,
 	newVersion,
 }
 

@@ -1,0 +1,47 @@
+(function () {
+  'use strict';
+  var data = JSON.parse(document.getElementById('data').textContent);
+  var spans = document.querySelectorAll('.text [data-t]');
+  var select = document.getElementById('emotion');
+  var readout = document.getElementById('readout');
+  var names = document.querySelectorAll('.shown');
+  var levels = data.levels, shown = select.selectedIndex, at = -1;
+
+  function number(x) { return Math.abs(x) < 100 ? (x < 0 ? '' : '+') + x.toFixed(3) : (x < 0 ? '' : '+') + x.toPrecision(4); }
+  function level(x) {
+    var n = Math.round(Math.max(-1, Math.min(1, x / data.scale)) * levels);
+    return n > 0 ? 'p' + n : n < 0 ? 'n' + -n : '';
+  }
+  function add(parent, tag, text) {
+    var e = document.createElement(tag);
+    e.textContent = text;
+    parent.appendChild(e);
+  }
+  function tell(span) {
+    at = +span.dataset.t;
+    spans.forEach(function (s) { s.classList.toggle('at', s === span); });
+    var row = data.scores[at];
+    var best = row.map(function (_, i) { return i; }).sort(function (a, b) { return row[b] - row[a]; }).slice(0, 5);
+    readout.textContent = '';
+    add(readout, 'b', 'Token ' + at + ' ' + data.tokens[at] + ': ' + data.emotions[shown] + ' ' + number(row[shown]));
+    add(readout, 'div', 'Highest: ' + best.map(function (i) { return data.emotions[i] + ' ' + number(row[i]); }).join(', '));
+  }
+  function show() {
+    shown = select.selectedIndex;
+    spans.forEach(function (s) {
+      var t = +s.dataset.t;
+      s.className = (s.dataset.kind + (t < data.from ? '' : ' ' + level(data.scores[t][shown]))).trim();
+    });
+    names.forEach(function (n) { n.textContent = data.emotions[shown]; });
+    if (at >= 0) { tell(document.querySelector('.text [data-t="' + at + '"]')); }
+  }
+  select.addEventListener('change', show);
+  ['mouseover', 'click'].forEach(function (kind) {
+    document.querySelector('.text').addEventListener(kind, function (e) {
+      var span = e.target.closest('[data-t]');
+      if (span) { tell(span); }
+    });
+  });
+  document.documentElement.classList.add('on');
+  show();
+})();
