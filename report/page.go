@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	_ "embed"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"html/template"
 	"io"
@@ -32,16 +33,26 @@ func WriteTokens(w io.Writer, t Tokens) error {
 	if err := t.Check(); err != nil {
 		return err
 	}
+	// Names come from files too.
+	t.Emotions, t.Shown = visible(t.Emotions), visible(t.Shown)
 	if err := tokensTemplate.Execute(w, newTokensPage(&t)); err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
 	return nil
 }
 
+func visible(names []string) []string {
+	var out []string
+	for _, n := range names {
+		out = append(out, Visible(n))
+	}
+	return out
+}
+
 // How much a page shows at once.
 const (
 	chosen     = 6   // emotions in the chart and the table of tokens, unless the result names them
-	mostStrips = 12  // in the chart, however many the result names
+	mostStrips = 12  // emotions there, however many the result names
 	fewMeans   = 24  // emotions of which the table shows all
 	topMeans   = 12  // of more, it shows so many from the top
 	lastMeans  = 6   // and from the bottom
@@ -143,15 +154,18 @@ func newTokensPage(t *Tokens) *tokensPage {
 	p := &tokensPage{
 		Style: template.CSS(style), StyleHash: cspHash(style),
 		Script: template.JS(tokensJS), ScriptHash: cspHash(tokensJS),
-		Title: "Emotion scores, token by token", Model: t.Provenance.Model, Site: t.Site, Score: t.Score,
-		Formula: t.Provenance.Definitions["score"], Version: t.Provenance.Limbic,
+		Title: "Emotion scores, token by token", Model: Visible(t.Provenance.Model), Site: Visible(t.Site), Score: Visible(t.Score),
+		Formula: Visible(t.Provenance.Definitions["score"]), Version: Visible(t.Provenance.Limbic),
 		First: t.Emotions[first], Count: counted(len(t.Emotions), "emotion"),
 		Scale: plain(scale), ScaleLow: number(-scale), ScaleHigh: number(scale),
 		TokenCount: counted(len(t.Tokens), "token"), OpenTokens: len(t.Tokens) <= fewTokens,
 		MeanOver: counted(len(t.Tokens)-t.MeanFrom, "token"),
 	}
 	if len(t.ID) > 0 {
-		p.Title += ": " + Visible(strings.Trim(string(t.ID), `"`))
+		id := string(t.ID)
+		// What is no string is shown as it is written.
+		_ = json.Unmarshal(t.ID, &id)
+		p.Title += ": " + Visible(id)
 	}
 	if p.Model == "" {
 		p.Model = "without a name"
@@ -160,10 +174,11 @@ func newTokensPage(t *Tokens) *tokensPage {
 		if p.Center = t.Provenance.Definitions["center"]; p.Center == "" {
 			p.Center = t.Center
 		}
+		p.Center = Visible(p.Center)
 	}
 	for _, s := range t.Provenance.Sites {
 		if s.Site == t.Site {
-			p.SiteWords = s.Description
+			p.SiteWords = Visible(s.Description)
 		}
 	}
 	for i, name := range t.Emotions {
@@ -173,7 +188,8 @@ func newTokensPage(t *Tokens) *tokensPage {
 		p.Swatches = append(p.Swatches, levelClass(n))
 	}
 	p.addText(t, first, scale)
-	p.addChart(t, display[:min(len(display), mostStrips)])
+	display = display[:min(len(display), mostStrips)]
+	p.addChart(t, display)
 	p.addMeans(t)
 	p.addRows(t, display)
 	p.addFacts(t)
@@ -261,9 +277,12 @@ func (p *tokensPage) addChart(t *Tokens, display []int) {
 		names = append(names, t.Emotions[e])
 	}
 	p.StripNames = strings.Join(names, ", ")
-	p.StripWhich = "the emotions chosen"
-	if len(t.Shown) == 0 {
-		p.StripWhich = fmt.Sprintf("the %d emotions with the highest mean", len(display))
+	p.StripWhich = "the emotions asked for"
+	switch {
+	case len(t.Shown) > len(display):
+		p.StripWhich = fmt.Sprintf("the first %d of the emotions asked for", len(display))
+	case len(t.Shown) == 0:
+		p.StripWhich = fmt.Sprintf("the %d emotions with the highest means", len(display))
 	}
 	p.TickY = len(display)*stripHeight + 4
 	p.AxisY = p.TickY + 16
@@ -375,12 +394,12 @@ func (p *tokensPage) addRows(t *Tokens, display []int) {
 func (p *tokensPage) addFacts(t *Tokens) {
 	add := func(name, text string) {
 		if text != "" {
-			p.Facts = append(p.Facts, fact{name, text, false})
+			p.Facts = append(p.Facts, fact{name, Visible(text), false})
 		}
 	}
 	hash := func(name, text string) {
 		if text != "" {
-			p.Facts = append(p.Facts, fact{name, text, true})
+			p.Facts = append(p.Facts, fact{name, Visible(text), true})
 		}
 	}
 	list := func(parts ...string) string {
@@ -397,7 +416,9 @@ func (p *tokensPage) addFacts(t *Tokens) {
 	add("mean", v.Definitions["mean"])
 	add("BOS", v.Definitions["bos"])
 	add("special tokens in the text", v.Definitions["special_tokens_in_text"])
-	if x := v.Vectors; x != nil {
+	add("steering", strings.Join(v.Steering, "; "))
+	if len(v.Vectors) > 0 {
+		x := v.Vectors[0]
 		hands := "not centred within hands"
 		if x.CentredInHands {
 			hands = "centred within hands"
@@ -407,9 +428,13 @@ func (p *tokensPage) addFacts(t *Tokens) {
 		if x.NeutralVariance == 0 || x.NeutralTexts == 0 {
 			neutral = "no neutral components removed"
 		}
+		by := ""
+		if x.Limbic != "" {
+			by = "built by limbic " + x.Limbic
+		}
 		add("vectors", list("form "+x.Form, fmt.Sprintf("%s, %s on %s", counted(x.Emotions, "emotion"), plural(x.Stories, "story", "stories"), counted(x.Topics, "topic")),
-			fmt.Sprintf("pooled from token %d to the last", x.From), hands, neutral, "texts "+x.Format, "built by limbic "+x.Limbic))
-		hash("vectors file SHA-256", x.SHA256)
+			fmt.Sprintf("pooled from token %d to the last", x.From), hands, neutral, "text format "+x.Format, by))
+		hash("vectors file SHA-256", x.FileSHA256)
 		hash("corpus SHA-256", x.CorpusSHA256)
 		hash("raw means SHA-256", x.MeansSHA256)
 	}

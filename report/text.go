@@ -62,7 +62,11 @@ func (t *Tokens) Pieces() []Piece {
 	shown := 0 // bytes of the text that earlier pieces show
 	for i, tok := range t.Tokens {
 		if tok.Start == tok.End {
-			pieces[i] = Piece{Text: tok.Text, Special: true}
+			name := tok.Text
+			if strings.TrimSpace(name) == "" {
+				name = "␣" // a space that the tokenizer put before the text
+			}
+			pieces[i] = Piece{Text: name, Special: true}
 			continue
 		}
 		end := tok.End

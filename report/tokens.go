@@ -92,7 +92,11 @@ type Provenance struct {
 	Precision       string            `json:"precision"`
 	Sites           []Site            `json:"sites"`
 	Definitions     map[string]string `json:"definitions"`
-	Vectors         *Vectors          `json:"vectors"`
+	// Vectors are the files of emotion vectors that had a part in the result;
+	// the first is the one that it was read with.
+	Vectors []Vectors `json:"vectors"`
+	// Steering holds the plans that the model was steered by.
+	Steering []string `json:"steering"`
 }
 
 // A Site names a site and says in words what it is.
@@ -101,24 +105,25 @@ type Site struct {
 	Description string `json:"description"`
 }
 
-// Vectors says which emotion vectors a result was read with.
+// Vectors says what a file of emotion vectors is. Of files that were only
+// steered with, just the hashes and Emotions are known.
 type Vectors struct {
 	Path            string  `json:"path,omitempty"`
-	SHA256          string  `json:"file_sha256"`
-	Form            string  `json:"form"`
-	Limbic          string  `json:"limbic"`
+	FileSHA256      string  `json:"file_sha256"`
 	MeansSHA256     string  `json:"means_sha256"`
-	CorpusSHA256    string  `json:"corpus_sha256"`
-	Format          string  `json:"format"`
-	From            int     `json:"from"`
 	Emotions        int     `json:"emotions"`
-	Topics          int     `json:"topics"`
-	Stories         int     `json:"stories"`
-	Neutral         string  `json:"neutral"`
-	NeutralTexts    int     `json:"neutral_texts"`
-	NeutralVariance float64 `json:"neutral_variance"`
-	CentredInHands  bool    `json:"centred_in_hands"`
-	Precision       string  `json:"precision"`
+	CorpusSHA256    string  `json:"corpus_sha256,omitempty"`
+	Form            string  `json:"form,omitempty"`
+	Limbic          string  `json:"limbic,omitempty"` // version that built them
+	Format          string  `json:"format,omitempty"`
+	From            int     `json:"from,omitempty"`
+	Topics          int     `json:"topics,omitempty"`
+	Stories         int     `json:"stories,omitempty"`
+	Neutral         string  `json:"neutral,omitempty"`
+	NeutralTexts    int     `json:"neutral_texts,omitempty"`
+	NeutralVariance float64 `json:"neutral_variance,omitempty"`
+	CentredInHands  bool    `json:"centred_in_hands,omitempty"`
+	Precision       string  `json:"precision,omitempty"`
 }
 
 // Check says what is wrong with a result that does not fit together. Its
@@ -241,11 +246,13 @@ func Level(score, scale float64) int {
 }
 
 // Number writes a score for people, with its sign and three decimals or, where
-// it is large, four digits.
+// it is large, four digits. What rounds to zero has no sign, and NaN is "-".
 func Number(x float64) string {
 	switch {
 	case math.IsNaN(x):
 		return "-"
+	case math.Abs(x) < 0.0005:
+		return "0.000"
 	case math.Abs(x) < 100:
 		return fmt.Sprintf("%+.3f", x)
 	}

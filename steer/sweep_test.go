@@ -78,6 +78,7 @@ func TestSweepEqualsFreshRuns(t *testing.T) {
 				kl, err := MeanKL(t.Context(), fresh, prompt, greedy, in.Hooks())
 				require.NoError(t, err)
 				require.Equal(t, kl, row.KL)
+				require.Equal(t, len(greedy), row.KLTokens)
 				require.Equal(t, p.Strength == 0, row.KL == 0)
 				texts[row.Text] = true
 			}
@@ -129,10 +130,10 @@ func TestSweepJSON(t *testing.T) {
 	var got []map[string]any
 	require.NoError(t, json.Unmarshal(data, &got))
 	require.Len(t, got, 1)
-	for _, field := range []string{"name", "strength", "text", "tokens", "kl", "receipt"} {
+	for _, field := range []string{"name", "strength", "text", "tokens", "kl", "kl_tokens", "receipt"} {
 		require.Contains(t, got[0], field)
 	}
-	require.Len(t, got[0], 6)
+	require.Len(t, got[0], 7)
 }
 
 func TestSweepErrors(t *testing.T) {

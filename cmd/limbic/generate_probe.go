@@ -180,6 +180,11 @@ var definitionsOfScores = map[probe.Score]string{
 	probe.Z:        "z: projection of h on the unit denoised contrast vector, standardised over the stories' means",
 }
 
+// scoreNames are the scores for people.
+var scoreNames = map[probe.Score]string{
+	probe.Centered: "centered cosine", probe.CosineOf: "cosine", probe.Dot: "dot product", probe.Z: "z score",
+}
+
 // shownEmotions is how many emotions a person gets to see unless some are
 // named, and sparkWidth the width of their curves at most.
 const (
@@ -216,8 +221,8 @@ func (a *app) printTrace(t *emotionTrace, m *meter) error {
 		width = max(width, len(c.name))
 		low, high = min(low, slices.Min(c.cells)), max(high, slices.Max(c.cells))
 	}
-	if _, err := fmt.Fprintf(a.stderr, "emotions at the %s (%s; mean, then %s from %.3f to %.3f):\n",
-		m.where, t.Score, counted(len(t.Scores), "token"), low, high); err != nil {
+	if _, err := fmt.Fprintf(a.stderr, "emotions at the %s: mean %s over %s, and its course from %.3f to %.3f\n",
+		m.where, scoreNames[t.Score], counted(len(t.Scores), "token"), low, high); err != nil {
 		return err
 	}
 	for _, c := range curves {

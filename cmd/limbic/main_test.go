@@ -262,7 +262,7 @@ func TestHelp(t *testing.T) {
 	assert.Equal(t, help, ok(t, "--help"))
 	assert.Equal(t, help, ok(t, "help"))
 	assert.Equal(t, ok(t, "info", "--help"), ok(t, "help", "info"))
-	for _, c := range []string{"version", "info", "tokenize", "logits", "trace", "perplexity", "generate"} {
+	for _, c := range []string{"version", "info", "tokenize", "logits", "trace", "perplexity", "generate", "steer"} {
 		assert.Contains(t, help, "\n  "+c+" ")
 	}
 	assert.Equal(t, "limbic version "+version+"\n", ok(t, "--version"))

@@ -20,6 +20,7 @@ var commands = []func(*app) *cobra.Command{
 	newTrace,
 	newPerplexity,
 	newGenerate,
+	newProbe,
 	newSteer,
 	newVectors,
 	newVersion,

@@ -288,7 +288,7 @@ func (a *app) printBuild(r *vectorsBuildResult) error {
 	}
 	rate := ""
 	if r.Rate > 0 {
-		rate = fmt.Sprintf(", %s a second", grouped(int(r.Rate)))
+		rate = fmt.Sprintf(" (%s a second)", grouped(int(r.Rate)))
 	}
 	t.add("tokens", grouped(r.Tokens)+rate)
 	if r.Resumed > 0 {

@@ -90,11 +90,11 @@ func (f *vectorsEvalFlags) test(a *app, v *probe.Vectors, base *emotion.Corpus) 
 	}
 	test, err := experiment.HeldOutCorpus(v, base, topics)
 	if errors.Is(err, experiment.ErrInSample) {
-		err = fmt.Errorf("%w (--exclude-topics, --stories)", err)
+		err = fmt.Errorf("%w (vectors build --exclude-topics, --stories or --in-sample)", err)
 	}
 	if err == nil && f.stories != "" {
 		if n := len(base.Emotions) - len(test.Emotions); n > 0 {
-			a.warn("%s of %s are left out: the vectors don't have them, or there is no story on the topics", counted(n, "emotion"), f.stories)
+			a.warn("%s of %s left out: not among those of the vectors, or without stories on the topics", counted(n, "emotion"), f.stories)
 		}
 	}
 	return test, err
@@ -205,15 +205,14 @@ func exists(path string) bool {
 
 // stages is progress for work that has several stages, each with its own bar.
 func (a *app) stages() (update func(stage string, done, total int), finish func()) {
-	var current string
-	var show func(done, total int)
-	finish = func() {}
-	return func(stage string, done, total int) {
+	current, show, end := "", func(int, int) {}, func() {}
+	update = func(stage string, done, total int) {
 		if stage != current {
-			finish()
+			end()
 			current = stage
-			show, finish = a.progress(stage)
+			show, end = a.progress(stage)
 		}
 		show(done, total)
-	}, func() { finish() }
+	}
+	return update, func() { end() }
 }

@@ -7,7 +7,10 @@
   var names = document.querySelectorAll('.shown');
   var levels = data.levels, shown = select.selectedIndex, at = -1;
 
-  function number(x) { return Math.abs(x) < 100 ? (x < 0 ? '' : '+') + x.toFixed(3) : (x < 0 ? '' : '+') + x.toPrecision(4); }
+  function number(x) {
+    var a = Math.abs(x);
+    return a < 0.0005 ? '0.000' : (x < 0 ? '\u2212' : '+') + (a < 100 ? a.toFixed(3) : a.toPrecision(4));
+  }
   function level(x) {
     var n = Math.round(Math.max(-1, Math.min(1, x / data.scale)) * levels);
     return n > 0 ? 'p' + n : n < 0 ? 'n' + -n : '';
