@@ -50,6 +50,11 @@ func (p *prober) many(ctx context.Context) error {
 	lines := readLines(reading, in)
 
 	done, size := 0, 0
+	progress, finish := func(int, int) {}, func() {}
+	if !p.app.stdoutTerminal { // where lines show how far it is
+		progress, finish = p.app.progress("texts")
+	}
+	defer finish()
 	var batch []*probeDoc
 	flush := func() error {
 		if len(batch) == 0 {
@@ -59,6 +64,7 @@ func (p *prober) many(ctx context.Context) error {
 			return err
 		}
 		done, size, batch = done+len(batch), 0, nil
+		progress(done, -1) // nobody knows of how many
 		return nil
 	}
 	err := func() error {

@@ -14,6 +14,7 @@ import (
 
 // commands lists the constructors of all commands, in the order of the help.
 var commands = []func(*app) *cobra.Command{
+	newDemo,
 	newInfo,
 	newTokenize,
 	newLogits,
