@@ -544,11 +544,15 @@ func (e *identifier) readSidecar() ([]float32, error) {
 // samples is the training stories, with the means given.
 func (e *identifier) samples(site llama.Site, means []float32) *probe.Samples {
 	s := &probe.Samples{
-		Site: site, Width: e.v.Width, Emotions: len(e.v.Emotions), Hands: len(e.hands),
+		Site: site, Width: e.v.Width, Emotions: len(e.v.Emotions), Hands: 1,
 		Emotion: e.train.emotion, Means: means, Threshold: e.v.Provenance.Threshold,
+		Hand: make([]int, len(e.train.stories)),
 	}
-	for i := range e.train.stories {
-		s.Hand = append(s.Hand, e.hands[e.train.stories[i].Writer])
+	if e.v.Provenance.Hands { // as the vectors were centred
+		s.Hands = len(e.hands)
+		for i := range s.Hand {
+			s.Hand[i] = e.hands[e.train.stories[i].Writer]
+		}
 	}
 	return s
 }

@@ -204,7 +204,7 @@ func newBuilder(ctx context.Context, r *llama.Runner, c *emotion.Corpus, o Build
 		Limbic: o.Version, Model: cfg.Name, ModelSHA256: sum, Architecture: cfg.Architecture,
 		Quantisation: m.Quantisation(), Tokenizer: m.Tokenizer().Hash(), Blocks: cfg.Blocks,
 		Corpus: c.Hash(), Format: FormatRaw, From: o.From, Topics: c.Topics, Excluded: o.Excluded,
-		Neutral: b.opts.Neutral, Hands: len(b.hands) > 1, Threshold: max(o.Threshold, 0),
+		Neutral: b.opts.Neutral, Hands: len(CentringHands(c)) > 0, Threshold: max(o.Threshold, 0),
 		Precision: r.Options().Precision.String(),
 	}
 	key, err := json.Marshal(struct {
@@ -242,6 +242,34 @@ func siteNames(sites []llama.Site) []string {
 		names = append(names, s.String())
 	}
 	return names
+}
+
+// minEmotionsOfHand is how many emotions a hand must have written for its mean to
+// stand for its style. The mean of a hand that wrote one emotion is that
+// emotion: centring by it would leave nothing.
+const minEmotionsOfHand = 10
+
+// CentringHands gives the hands within which Build centres a corpus: those that
+// wrote it, or none, where one of them wrote stories of fewer than ten of its
+// emotions, as in a small selection.
+func CentringHands(c *emotion.Corpus) []string {
+	wrote := map[string]map[string]bool{}
+	for i := range c.Stories {
+		s := &c.Stories[i]
+		if s.Writer == "" {
+			continue
+		}
+		if wrote[s.Writer] == nil {
+			wrote[s.Writer] = map[string]bool{}
+		}
+		wrote[s.Writer][s.Emotion] = true
+	}
+	for _, emotions := range wrote {
+		if len(emotions) < minEmotionsOfHand {
+			return nil
+		}
+	}
+	return c.Writers()
 }
 
 // units is the number of texts: the stories, then the neutral texts.
@@ -385,7 +413,7 @@ func (b *builder) finish() (*Result, error) {
 
 	var proj []*projections
 	for k := range sums {
-		sv, err := sums[k].derive(width, p.Threshold)
+		sv, err := sums[k].derive(width, p.Threshold, p.Hands)
 		if err != nil {
 			return nil, err
 		}

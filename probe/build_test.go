@@ -195,6 +195,29 @@ func TestBuildJournalsThatDoNotStay(t *testing.T) {
 	require.Empty(t, left)
 }
 
+// Two processes that run the same build don't harm each other.
+func TestBuildTwiceAtOnce(t *testing.T) {
+	m, c := openModel(t), smallCorpus(t)
+	r := newRunner(t, m, llama.RunnerOptions{})
+	other := newRunner(t, m, llama.RunnerOptions{Threads: 1})
+	o := BuildOptions{Journal: filepath.Join(t.TempDir(), "journal")}
+	twice := o
+	second := ""
+	twice.Progress = func(done, total int) {
+		if done == 8 {
+			res, err := Build(context.Background(), other, c, o)
+			require.NoError(t, err)
+			require.Equal(t, 8, res.Report.Resumed)
+			second = res.Vectors.Provenance.MeansSHA256
+		}
+	}
+	res, err := Build(context.Background(), r, c, twice)
+	require.NoError(t, err)
+	require.Equal(t, goldenMeans, res.Vectors.Provenance.MeansSHA256)
+	require.Equal(t, goldenMeans, second)
+	require.NoFileExists(t, o.Journal)
+}
+
 // The order in which sites are named doesn't matter, nor does naming one twice.
 func TestBuildOrdersSites(t *testing.T) {
 	m, c := openModel(t), smallCorpus(t)
@@ -438,6 +461,28 @@ func TestCaptureErrors(t *testing.T) {
 	cancel()
 	_, err = c.Capture(ctx, []Text{Encode(r.Model(), "Hello")})
 	require.True(t, errors.Is(err, context.Canceled))
+}
+
+// A hand that wrote few of the emotions says more about them than about itself.
+func TestCentringHands(t *testing.T) {
+	all := emotion.Embedded()
+	require.Equal(t, all.Writers(), CentringHands(all))
+	few, err := all.Select(emotion.Filter{Emotions: emotion.Canonical12()})
+	require.NoError(t, err)
+	require.Empty(t, CentringHands(few))
+
+	m := openModel(t)
+	r := newRunner(t, m, llama.RunnerOptions{})
+	v := build(t, r, smallCorpus(t), BuildOptions{}).Vectors
+	require.False(t, v.Provenance.Hands)
+	for _, s := range v.Sites {
+		require.Equal(t, s.ByForm[PlainContrast], s.ByForm[Contrast])
+	}
+	// Half of one topic: every hand has its full block of emotions.
+	half, err := all.Select(emotion.Filter{Topics: []string{"sea"}})
+	require.NoError(t, err)
+	half.Neutral = half.Neutral[:2]
+	require.NotEmpty(t, CentringHands(half))
 }
 
 // Position 50 of a story is its 50th token, whatever else is in the batch.

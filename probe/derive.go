@@ -21,8 +21,9 @@ type siteSums struct {
 	norms   Norms
 }
 
-// derive computes a site's vectors from its sums.
-func (s *siteSums) derive(width int, threshold float64) (SiteVectors, error) {
+// derive computes a site's vectors from its sums, centred within hands if
+// centre is set.
+func (s *siteSums) derive(width int, threshold float64, centre bool) (SiteVectors, error) {
 	emotions := len(s.byHand)
 	v := SiteVectors{
 		ByForm: map[Form][]float32{},
@@ -31,16 +32,11 @@ func (s *siteSums) derive(width int, threshold float64) (SiteVectors, error) {
 		},
 	}
 
-	// Means of emotions and of hands, in float64.
 	means := make([][]float64, emotions)
-	hands := make([]Sum, len(s.byHand[0]))
 	for e, sums := range s.byHand {
 		var all Sum
 		for h := range sums {
 			if err := all.Merge(&sums[h]); err != nil {
-				return v, err
-			}
-			if err := hands[h].Merge(&sums[h]); err != nil {
 				return v, err
 			}
 		}
@@ -49,13 +45,47 @@ func (s *siteSums) derive(width int, threshold float64) (SiteVectors, error) {
 		}
 		means[e] = all.mean64(width)
 	}
+	grand := columnMean(means, width)
+	v.Grand = narrow(grand)
+	v.ByForm[RawMean] = flatten(means, nil)
+	v.ByForm[PlainContrast] = flatten(means, grand)
+	v.ByForm[Contrast] = v.ByForm[PlainContrast]
+	if centre {
+		centred, err := s.withinHands(means, width)
+		if err != nil {
+			return v, err
+		}
+		v.ByForm[Contrast] = flatten(centred, columnMean(centred, width))
+	}
+
+	if s.neutral.N > 0 {
+		v.NeutralMean = map[Format][]float32{FormatRaw: narrow(s.neutral.mean64(width))}
+	}
+	var err error
+	if v.Basis, v.Shares, err = leadingComponents(s.texts, width, threshold); err != nil {
+		return v, err
+	}
+	v.ByForm[Denoised] = without(v.ByForm[Contrast], v.Basis, width)
+	v.ByForm[PlainDenoised] = without(v.ByForm[PlainContrast], v.Basis, width)
+	return v, nil
+}
+
+// withinHands gives the mean of each emotion's stories, each minus the mean of
+// the hand that wrote it. means are the emotions' means.
+func (s *siteSums) withinHands(means [][]float64, width int) ([][]float64, error) {
+	hands := make([]Sum, len(s.byHand[0]))
+	for _, sums := range s.byHand {
+		for h := range sums {
+			if err := hands[h].Merge(&sums[h]); err != nil {
+				return nil, err
+			}
+		}
+	}
 	handMeans := make([][]float64, len(hands))
 	for h := range hands {
 		handMeans[h] = hands[h].mean64(width)
 	}
-
-	// The mean of an emotion's stories, each minus its hand's mean.
-	centred := make([][]float64, emotions)
+	centred := make([][]float64, len(means))
 	for e, sums := range s.byHand {
 		offset := make([]float64, width)
 		n := 0.0
@@ -74,23 +104,7 @@ func (s *siteSums) derive(width int, threshold float64) (SiteVectors, error) {
 			centred[e][i] = means[e][i] - offset[i]/n
 		}
 	}
-
-	grand := columnMean(means, width)
-	v.Grand = narrow(grand)
-	v.ByForm[RawMean] = flatten(means, nil)
-	v.ByForm[PlainContrast] = flatten(means, grand)
-	v.ByForm[Contrast] = flatten(centred, columnMean(centred, width))
-
-	if s.neutral.N > 0 {
-		v.NeutralMean = map[Format][]float32{FormatRaw: narrow(s.neutral.mean64(width))}
-	}
-	var err error
-	if v.Basis, v.Shares, err = leadingComponents(s.texts, width, threshold); err != nil {
-		return v, err
-	}
-	v.ByForm[Denoised] = without(v.ByForm[Contrast], v.Basis, width)
-	v.ByForm[PlainDenoised] = without(v.ByForm[PlainContrast], v.Basis, width)
-	return v, nil
+	return centred, nil
 }
 
 // mean64 is the mean of the sum's vectors in float64; zero where it is empty.

@@ -19,7 +19,7 @@ func TestDeriveCentresWithinHands(t *testing.T) {
 	add(1, 0, 4, 6)
 	add(1, 1, 14, 6)
 	add(1, 1, 16, 6)
-	v, err := s.derive(2, 0.5)
+	v, err := s.derive(2, 0.5, true)
 	require.NoError(t, err)
 
 	// Raw means: (16/3, 0) and (34/3, 6).
@@ -46,7 +46,7 @@ func TestDeriveWithOneHand(t *testing.T) {
 			require.NoError(t, s.byHand[e][0].Add([]float32{r.Float32(), r.Float32(), r.Float32()}))
 		}
 	}
-	v, err := s.derive(3, 0.5)
+	v, err := s.derive(3, 0.5, true)
 	require.NoError(t, err)
 	require.InDeltaSlice(t, v.ByForm[PlainContrast], v.ByForm[Contrast], 1e-6)
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"io/fs"
 	"os"
 
 	"github.com/limbic-go/limbic/tensor"
@@ -254,7 +255,9 @@ func (j *journal) remove() error {
 	}
 	j.removed = true
 	j.file.Close()
-	if err := os.Remove(j.path); err != nil {
+	// Another process that ran the same build, and wrote the same records at
+	// the same places, may have been done first.
+	if err := os.Remove(j.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("probe: %w", err)
 	}
 	return nil

@@ -13,7 +13,8 @@ type Samples struct {
 	Site  llama.Site
 	Width int
 	// Emotions and Hands are how many there are. Hand 0 stands for stories
-	// whose writer is not known.
+	// whose writer is not known. With one hand alone nothing is centred within
+	// hands.
 	Emotions, Hands int
 	// Emotion and Hand say what each story is.
 	Emotion, Hand []int
@@ -62,7 +63,7 @@ func (s *Samples) Derive() (SiteVectors, error) {
 			return SiteVectors{}, err
 		}
 	}
-	v, err := sums.derive(s.Width, s.Threshold)
+	v, err := sums.derive(s.Width, s.Threshold, s.Hands > 1)
 	if err != nil {
 		return v, err
 	}

@@ -57,7 +57,7 @@ type Provenance struct {
 	Topics       []string `json:"topics"`           // of the stories used
 	Excluded     []string `json:"excluded_topics"`  // topics of the corpus left out
 	Neutral      string   `json:"neutral"`          // dialogues, passages or both
-	Hands        bool     `json:"centred_in_hands"` // whether Contrast differs from PlainContrast
+	Hands        bool     `json:"centred_in_hands"` // whether Contrast differs from PlainContrast; see CentringHands
 	Threshold    float64  `json:"neutral_variance"` // share of neutral variance removed
 	Precision    string   `json:"precision"`        //
 	Seed         uint64   `json:"seed"`             // nothing is drawn; recorded for form

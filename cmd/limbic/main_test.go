@@ -253,6 +253,12 @@ func exampleModelOr(c *cobra.Command) string {
 	if c.Name() == "version" {
 		return "limbic version --json"
 	}
+	if c.Parent().Name() == "vectors" {
+		if c.Name() == "show" {
+			return exampleVectors
+		}
+		return vectorsModel
+	}
 	return exampleModel
 }
 

@@ -13,6 +13,15 @@ import (
 	"github.com/limbic-go/limbic/probe"
 )
 
+// vectorsModel is the MODEL of the examples of commands that build vectors. It
+// is smaller than exampleModel, since they run it on many texts.
+const vectorsModel = "testdata/models/tiny-f32.gguf"
+
+// vectorsExamples is examples with that model.
+func vectorsExamples(lines ...string) string {
+	return strings.ReplaceAll(examples(lines...), exampleModel, vectorsModel)
+}
+
 func newVectors(a *app) *cobra.Command {
 	return newGroup("vectors", "Build, show and evaluate emotion vectors",
 		newVectorsBuild(a),
@@ -103,6 +112,14 @@ func (a *app) warnOfNorms(sites []probe.SiteReport) {
 	if names := skewed(sites); len(names) > 0 {
 		a.warn("a few large norms dominate the mean at %s (mean/median above 1.2): strengths are fractions of the mean", strings.Join(names, ", "))
 	}
+}
+
+// describeHands says for people whether vectors were centred within hands.
+func describeHands(p *probe.Provenance) string {
+	if p.Hands {
+		return "emotions compared within the hands that wrote the stories"
+	}
+	return "not told apart: the corpus names none, or one that wrote too few of the emotions"
 }
 
 // printSites writes what reports say about each site. hands says whether

@@ -16,8 +16,6 @@ import (
 	"github.com/limbic-go/limbic/probe"
 )
 
-const vectorsModel = "testdata/models/tiny-f32.gguf"
-
 // shortCorpus writes a folder with a part of the embedded corpus, its texts
 // cut: running texts through the model is what takes the time of these tests.
 func shortCorpus(t *testing.T, emotions, topics []string) (dir string) {
@@ -105,7 +103,7 @@ func TestVectorsBuild(t *testing.T) {
 	assert.Equal(t, r.FileSHA256, again.FileSHA256)
 
 	human := ok(t, append(args, "--resume")...)
-	for _, s := range []string{"emotions", "3 on 1 topic", "cafe, hotel", "4 (both)", r.MeansSHA256, r.FileSHA256, "resid_post:2", "cosine*", out} {
+	for _, s := range []string{"emotions", "3 on 1 topic", "cafe, hotel", "4 (both)", r.MeansSHA256, r.FileSHA256, "resid_post:2", "not centred within", out} {
 		assert.Contains(t, human, s)
 	}
 	assert.NotContains(t, human, "resumed")
@@ -153,6 +151,20 @@ func TestVectorsBuildWarnsOfSkewedNorms(t *testing.T) {
 		{Site: "resid_post:1", Norm: probe.Calibration{Mean: 1.3, Median: 1, N: 5}},
 	})
 	assert.Equal(t, "limbic: warning: a few large norms dominate the mean at resid_post:1 (mean/median above 1.2): strengths are fractions of the mean\n", b.String())
+}
+
+// Both ways stand side by side where hands are told apart.
+func TestVectorsBuildWithinHands(t *testing.T) {
+	corpus, out := shortCorpus(t, emotion.Emotions()[:10], []string{"sea"}), filepath.Join(t.TempDir(), "v")
+	args := []string{"vectors", "build", vectorsModel, "--corpus", corpus, "--out", out}
+	r := okJSON[vectorsBuildResult](t, args...)
+	require.True(t, r.Recipe.Hands)
+	assert.Contains(t, r.Provenance.Definitions["contrast"], "hand")
+	for _, text := range []string{ok(t, args...), ok(t, "vectors", "show", out)} {
+		assert.Contains(t, text, "within the hands")
+		assert.Contains(t, text, "cosine*")
+		assert.Contains(t, text, "* without centring within hands")
+	}
 }
 
 // An interrupted build says where it stands, and the same command goes on.

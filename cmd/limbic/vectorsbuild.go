@@ -169,7 +169,7 @@ out the same, byte for byte, however often that happens, and for any --threads.
 
 Names are separated by commas and may be spelled with spaces or hyphens. A topic
 left out is recorded, and "limbic vectors eval" tests on it.`,
-		Example: examples(
+		Example: vectorsExamples(
 			`limbic vectors build MODEL --emotions afraid,calm --topics sea --out /tmp/two.safetensors`,
 			`limbic vectors build MODEL --emotions afraid,calm,at-ease --topics sea,cafe --exclude-topics cafe --sites 2/3 --out /tmp/three.safetensors --json`,
 		),
@@ -232,9 +232,13 @@ left out is recorded, and "limbic vectors eval" tests on it.`,
 			if r.Provenance, err = e.provenance(ctx, sites); err != nil {
 				return err
 			}
+			contrast := "emotion mean minus the mean of emotion means"
+			if p.Hands {
+				contrast = "emotion mean, stories minus the mean of their hand, minus the mean of such emotion means"
+			}
 			r.Provenance.define(
 				"pooling", fmt.Sprintf("mean of the residual stream over tokens %d to the last, counted from 1 without BOS; shorter stories are dropped", p.From),
-				"contrast", "emotion mean, centred within hands, minus the mean of emotion means",
+				"contrast", contrast,
 				"means_sha256", "hash of all sums, counts and calibrations, which are exact",
 				"format", string(p.Format),
 			)
@@ -279,8 +283,12 @@ func (a *app) printBuild(r *vectorsBuildResult) error {
 	t := table{head: []string{"", ""}}
 	t.add("emotions", grouped(r.Emotions))
 	t.add("stories", fmt.Sprintf("%s on %s; %s too short", grouped(r.Stories), counted(len(p.Topics), "topic"), grouped(r.Dropped)))
+	t.add("hands", describeHands(p))
 	if len(p.Excluded) > 0 {
 		t.add("left out", strings.Join(p.Excluded, ", "))
+	}
+	if !p.Hands {
+		t.add("hands", "not centred within: none are named, or one wrote fewer than ten of the emotions")
 	}
 	t.add("neutral texts", fmt.Sprintf("%s (%s)", grouped(r.Neutral), p.Neutral))
 	if r.Cut > 0 {

@@ -120,7 +120,7 @@ emotions' means: a mean of neutral texts leaves in what all stories have in
 common. --center chooses another c; the others stand beside it.
 
 Take figures for what they are: of the site given, on these stories.`,
-		Example: examples(
+		Example: vectorsExamples(
 			`limbic vectors build MODEL --emotions afraid,calm --topics sea,cafe --exclude-topics cafe --out /tmp/eval.safetensors`,
 			`limbic vectors eval MODEL /tmp/eval.safetensors --topics cafe`,
 			`limbic vectors eval MODEL /tmp/eval.safetensors --topics cafe,hotel --center neutral --json`,

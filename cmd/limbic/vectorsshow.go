@@ -54,9 +54,8 @@ the calibration at each site, and at one site, by default that at two thirds of
 the depth, each emotion's stories, norms, and the emotions nearest to it and
 farthest from it. The model is not needed.`,
 		Example: examples(
-			`limbic vectors build MODEL --emotions afraid,calm,at-ease --topics sea --out /tmp/show.safetensors`,
-			`limbic vectors show /tmp/show.safetensors --site resid_post:0`,
-			`limbic vectors show /tmp/show.safetensors --emotion at-ease --json`,
+			`limbic vectors show VECTORS --site resid_post:0`,
+			`limbic vectors show VECTORS --emotion at-ease,calm --json`,
 		),
 		Args: func(_ *cobra.Command, args []string) error {
 			switch len(args) {
@@ -194,6 +193,7 @@ func (a *app) printVectors(r *vectorsShowResult) error {
 		t.add("left out", fmt.Sprintf("%d: %s", len(p.Excluded), strings.Join(p.Excluded, ", ")))
 	}
 	t.add("stories", fmt.Sprintf("%s pooled from token %d on, %s too short; format %s, precision %s", grouped(p.Stories), p.From, grouped(p.Dropped), p.Format, p.Precision))
+	t.add("hands", describeHands(p))
 	t.add("neutral texts", fmt.Sprintf("%s (%s); components of %v of their variance removed", grouped(p.Texts), p.Neutral, p.Threshold))
 	t.add("tokens", fmt.Sprintf("%s; %s cut at the model's context", grouped(p.Tokens), counted(p.Cut, "text")))
 	t.add("means_sha256", r.MeansSHA256)
