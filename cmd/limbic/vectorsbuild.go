@@ -159,8 +159,9 @@ func newVectorsBuild(a *app) *cobra.Command {
 		Long: `Run stories that show emotions through the model and build a vector for each
 emotion at the output of every block, by the recipe of the study: a story's mean
 over its tokens from the 50th on, emotion means centred within the hands that
-wrote the stories, minus the mean over emotions, without the leading components
-of emotion-free texts. The forms before each step are kept too.
+wrote the stories (where each wrote of enough emotions), minus the mean over
+emotions, without the leading components of emotion-free texts. The forms before
+each step are kept too.
 
 Beside the vectors, F.safetensors, the single stories' means at the default site
 go to F.stories.safetensors. What is done so far is in F.safetensors.part: if the
