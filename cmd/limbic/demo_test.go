@@ -10,6 +10,7 @@ import (
 
 // The demonstration is the commands that it is made of: its results are theirs.
 func TestDemo(t *testing.T) {
+	slowInPlainGo(t)
 	dir := filepath.Join(t.TempDir(), "new", "folder")
 	args := []string{"demo", testModel, "--emotions", "afraid,calm,desperate,happy", "--topics", "sea", "--out", dir}
 	r := okJSON[demoResult](t, args...)

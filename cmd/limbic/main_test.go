@@ -38,6 +38,15 @@ const (
 	tiedModel = "testdata/models/llama-tied-ropescaled-mqa-f32.gguf"
 )
 
+// slowInPlainGo leaves a test out of short runs, where it would take minutes
+// without assembly. What it covers of the engine, faster tests cover too.
+func slowInPlainGo(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("takes minutes in plain Go")
+	}
+}
+
 // testBinary is the test binary.
 func testBinary(t *testing.T) string {
 	path, err := os.Executable()
@@ -213,6 +222,7 @@ func TestUnsupportedArchitecture(t *testing.T) {
 
 // TestExamples runs every example of every command as it stands.
 func TestExamples(t *testing.T) {
+	slowInPlainGo(t)
 	a := &app{stdout: &output{w: io.Discard}, stderr: io.Discard}
 	var commands []*cobra.Command
 	var walk func(*cobra.Command)

@@ -391,6 +391,7 @@ func TestSignedBar(t *testing.T) {
 }
 
 func TestProbeInput(t *testing.T) {
+	slowInPlainGo(t)
 	texts := []string{probeText, "", "Once upon a time", strings.Repeat("again and ", 300)}
 	input := fmt.Sprintf("{\"id\": \"a,\\\"b\", \"text\": %q}\n\n{\"id\": 7, \"text\": \"\", \"note\": 1}\r\n{\"text\": %q}\n{\"id\": null, \"text\": %q}", texts[0], texts[2], texts[3])
 	path := filepath.Join(t.TempDir(), "in.jsonl")

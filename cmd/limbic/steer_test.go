@@ -26,6 +26,7 @@ var update = flag.Bool("update", false, "write testdata/vectors anew")
 // TestExampleVectors checks that the vectors file of examples and tests is what
 // its recipe gives.
 func TestExampleVectors(t *testing.T) {
+	slowInPlainGo(t)
 	m, err := llama.Open(exampleModel)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, m.Close()) }()
