@@ -53,7 +53,7 @@ func (a *app) exit(ctx context.Context, cmd *cobra.Command, err error) int {
 	case err == nil:
 		return exitDone
 	case errors.As(err, &usage):
-		fmt.Fprintf(a.stderr, "limbic: %s\nSee '%s --help'.\n", oneLine(err.Error()), cmd.CommandPath())
+		fmt.Fprintf(a.stderr, "limbic: %s (see '%s --help')\n", oneLine(err.Error()), cmd.CommandPath())
 		return exitUsage
 	case a.stdout.err != nil && errors.Is(a.stdout.err, syscall.EPIPE):
 		return exitFailed // whoever read has seen enough: nothing to complain about

@@ -109,10 +109,9 @@ func (r result) fails(t *testing.T, status int, parts ...string) {
 	assert.Equal(t, status, r.status, r.stderr)
 	line, rest, _ := strings.Cut(r.stderr, "\n")
 	assert.True(t, strings.HasPrefix(line, "limbic: "), r.stderr)
+	assert.Empty(t, rest, "more than one line")
 	if status == exitUsage {
-		assert.Regexp(t, `^See 'limbic.* --help'\.\n$`, rest)
-	} else {
-		assert.Empty(t, rest, "more than one line")
+		assert.Regexp(t, ` \(see 'limbic.* --help'\)$`, line)
 	}
 	for _, p := range parts {
 		assert.Contains(t, line, p)
