@@ -7,6 +7,5 @@
 // own token embeddings.
 //
 // An experiment draws its random numbers from one seed. Results repeat exactly
-// on one machine, and between machines to about 1e-9 in what numerical
-// libraries compute.
+// on one machine, and between machines to about 1e-9.
 package experiment

@@ -154,6 +154,9 @@ func (c *Config) readRope(f *gguf.File) error {
 		return fmt.Errorf("llama: %s: key %q: factor %v is not positive", f.Path, key+"scaling.factor", scale)
 	}
 	c.RopeScale = 1 / scale
+	if float64(c.Context)*c.RopeScale > maxAngle {
+		return fmt.Errorf("llama: %s: key %q: factor %v is too small for a context of %d", f.Path, key+"scaling.factor", scale, c.Context)
+	}
 	return nil
 }
 

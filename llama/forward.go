@@ -39,12 +39,17 @@ func (r *Runner) chunk(ctx context.Context, parts []part, p *Pass, e extent, log
 			return 0, err
 		}
 	}
-	// A NaN anywhere in the weights or the arithmetic shows in the stream.
+	// Damaged weights and overflows show in the stream or in the logits.
 	if i := firstNonFinite(r.x, padded(c.Width), c.Width, len(r.rows)); i >= 0 {
 		return 0, fmt.Errorf("llama: the residual stream at position %d of span %d is not finite: the model is damaged, or an edit too large", r.rows[i].Pos, r.rows[i].Span)
 	}
+	n := len(r.logitRows)
+	if i := firstNonFinite(r.logits[logitsDone*r.logitsWidth:], r.logitsWidth, r.model.config.Vocabulary, n); i >= 0 {
+		row := &r.rows[r.logitRows[i]]
+		return 0, fmt.Errorf("llama: the logits at position %d of span %d are not finite: the model is damaged, or an edit too large", row.Pos, row.Span)
+	}
 	r.commit(e.depth())
-	return len(r.logitRows), nil
+	return n, nil
 }
 
 // begin lays out the rows of a chunk and makes room for them.

@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"sync/atomic"
+	"sync"
 
 	"github.com/limbic-go/limbic/llama/gguf"
 	"github.com/limbic-go/limbic/llama/token"
@@ -25,7 +25,9 @@ type Model struct {
 	ropeFactors []float32 // nil, or a divisor for each rotary frequency
 	blocks      []block
 
-	runners atomic.Int64 // open runners: Close refuses while there are any
+	mu      sync.Mutex
+	runners int // open runners: Close refuses while there are any
+	closed  bool
 }
 
 // block holds the weights of one transformer block.
@@ -99,6 +101,10 @@ func (m *Model) read(arena *tensor.Arena) error {
 	return nil
 }
 
+// maxAngle is the largest rotary angle, in radians: up to it sines and cosines
+// are exact enough, and alike everywhere.
+const maxAngle = 1e9
+
 // load reads all tensors; the first error stays in the loader.
 func (m *Model) load(l *loader) {
 	c := &m.config
@@ -114,8 +120,8 @@ func (m *Model) load(l *loader) {
 	if l.has("rope_freqs.weight") {
 		m.ropeFactors = l.vector("rope_freqs.weight", c.RopeDim/2)
 		for i, f := range m.ropeFactors {
-			if !(f > 0) {
-				l.fail("rope_freqs.weight", fmt.Errorf("factor %d is %v, not positive", i, f))
+			if angle := float64(c.Context) * c.RopeScale / float64(f); !(f > 0 && angle <= maxAngle) {
+				l.fail("rope_freqs.weight", fmt.Errorf("factor %d is %v, not positive or too small for a context of %d", i, f, c.Context))
 			}
 		}
 	}
@@ -255,12 +261,32 @@ func (m *Model) Quantisation() string {
 	return most.String()
 }
 
+// addRunner counts a runner in, unless the model is closed.
+func (m *Model) addRunner() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return fmt.Errorf("llama: %s: the model is closed", m.file.Path)
+	}
+	m.runners++
+	return nil
+}
+
+func (m *Model) dropRunner() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.runners--
+}
+
 // Close releases the model's memory. It fails, and releases nothing, while
 // runners are open: they read that memory.
 func (m *Model) Close() error {
-	if n := m.runners.Load(); n > 0 {
-		return fmt.Errorf("llama: %s: cannot be closed before its %d runners", m.file.Path, n)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.runners > 0 {
+		return fmt.Errorf("llama: %s: cannot be closed before its %d runners", m.file.Path, m.runners)
 	}
+	m.closed = true
 	err := m.arena.Close()
 	if e := m.file.Close(); err == nil {
 		err = e

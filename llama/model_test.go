@@ -1,10 +1,12 @@
 package llama
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -335,7 +337,7 @@ func TestLoadRefuses(t *testing.T) {
 		"a bias":                 {vector("blk.0.attn_q.bias", 40, 1), true, []string{`tensor "blk.0.attn_q.bias": a tensor that this architecture does not use`}},
 		"NaN in a norm":          {vector("blk.1.attn_norm.weight", 40, nan), false, []string{`tensor "blk.1.attn_norm.weight": element 39 is NaN`}},
 		"infinite norm":          {vector("output_norm.weight", 40, inf), false, []string{`tensor "output_norm.weight": element 39 is -Inf`}},
-		"factor not positive":    {vector("rope_freqs.weight", 5, 0), false, []string{`tensor "rope_freqs.weight": factor 4 is 0, not positive`}},
+		"factor not positive":    {vector("rope_freqs.weight", 5, 0), false, []string{`tensor "rope_freqs.weight": factor 4 is 0, not positive or too small`}},
 		"too many factors":       {vector("rope_freqs.weight", 6, 1), false, []string{`tensor "rope_freqs.weight": has 1 rows of 6 elements, want 1 rows of 5`}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -413,4 +415,26 @@ func TestCloseRefusesWhileRunnersAreOpen(t *testing.T) {
 	r.Close()
 	r.Close() // twice is once
 	require.NoError(t, m.Close())
+	_, err = m.NewRunner(RunnerOptions{})
+	require.ErrorContains(t, err, "the model is closed")
+}
+
+// Damage that the residual stream does not show: in the output matrix alone.
+func TestLogitsThatAreNotFinite(t *testing.T) {
+	s := small
+	s.separateOutput = true
+	f := s.file()
+	d := f.tensors["output.weight"]
+	d.Data = slices.Clone(d.Data)
+	binary.LittleEndian.PutUint32(d.Data[4*s.width*7:], math.Float32bits(float32(math.NaN())))
+	f.tensors["output.weight"] = d
+	m, err := f.load(t)
+	require.NoError(t, err)
+	defer m.Close()
+	r := runner(t, m, RunnerOptions{})
+	q := r.NewSequence()
+	err = r.Forward(t.Context(), &Pass{Spans: []Span{{Seq: q, Tokens: ids(1, 2), Logits: LastLogits}}})
+	require.ErrorContains(t, err, "the logits at position 1 of span 0 are not finite")
+	require.Zero(t, q.Len())
+	require.NoError(t, r.Forward(t.Context(), &Pass{Spans: []Span{{Seq: q, Tokens: ids(1, 2)}}}))
 }

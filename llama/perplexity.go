@@ -52,8 +52,8 @@ type PerplexityResult struct {
 // A score is a log-softmax in float64. The standard error is that of the mean
 // of independent scores, carried over to the perplexity by the delta method:
 // StdErr = Perplexity · sd(scores)/√Tokens. Scores of neighbouring tokens are
-// not quite independent, so it is a little too small. Perplexity and StdErr go
-// through math.Exp and are not promised to the last bit across machines.
+// not quite independent, so it is a little too small. All figures go through
+// math.Exp and math.Log and are not promised to the last bit across machines.
 //
 // Fewer than two scored tokens are an error. Where ctx ends first, the result
 // is that of the tokens scored so far, beside the error.

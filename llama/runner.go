@@ -117,6 +117,9 @@ func (m *Model) NewRunner(o RunnerOptions) (*Runner, error) {
 	if o.BatchTokens == 0 {
 		o.BatchTokens = 512
 	}
+	if err := m.addRunner(); err != nil {
+		return nil, err
+	}
 	c := &m.config
 	r := &Runner{model: m, options: o, pool: tensor.NewPool(o.Threads)}
 	r.mul = tensor.NewMultiplier(r.pool)
@@ -124,7 +127,6 @@ func (m *Model) NewRunner(o RunnerOptions) (*Runner, error) {
 	r.attend = make([]tensor.AttentionScratch, r.pool.Size())
 	r.rowJob.r, r.attnJob.r = r, r
 	r.logitsWidth = m.output.Stride()
-	m.runners.Add(1)
 	return r, nil
 }
 
@@ -134,7 +136,7 @@ func (r *Runner) Close() {
 	if !r.closed {
 		r.closed = true
 		r.pool.Close()
-		r.model.runners.Add(-1)
+		r.model.dropRunner()
 	}
 }
 

@@ -1,6 +1,7 @@
 package llama
 
 import (
+	"errors"
 	"fmt"
 	"math/big"
 	"strconv"
@@ -29,6 +30,10 @@ func (p Point) String() string {
 	}
 	return fmt.Sprintf("Point(%d)", int(p))
 }
+
+// ErrNoSite is wrapped by the errors of ParseSite and ParseSites where a site is
+// well spelled but the model has no such block.
+var ErrNoSite = errors.New("does not exist")
 
 // A Site is a place where the residual stream can be read or edited. Blocks
 // count from 0: {ResidPost, 12} is the output of the block with index 12,
@@ -111,8 +116,10 @@ func parseSite(s string, blocks int) (Site, error) {
 	if n, ok := strings.CutPrefix(s, "hf:"); ok {
 		i, err := strconv.Atoi(n)
 		switch {
-		case err != nil || i < -blocks-1 || i > blocks:
-			return Site{}, fmt.Errorf("a model of %d blocks has hf:0 to hf:%d", blocks, blocks)
+		case err != nil:
+			return Site{}, fmt.Errorf("want one of hf:0 to hf:%d", blocks)
+		case i < -blocks-1 || i > blocks:
+			return Site{}, fmt.Errorf("%w; a model of %d blocks has hf:0 to hf:%d", ErrNoSite, blocks, blocks)
 		case i < 0:
 			i += blocks + 1
 		}
@@ -158,7 +165,7 @@ func parseSite(s string, blocks int) (Site, error) {
 func parseBlock(s string, blocks int) (int, error) {
 	if b, err := strconv.Atoi(s); err == nil {
 		if b < -blocks || b >= blocks {
-			return 0, fmt.Errorf("block %d does not exist; the model has blocks 0 to %d", b, blocks-1)
+			return 0, fmt.Errorf("block %d %w; the model has blocks 0 to %d", b, ErrNoSite, blocks-1)
 		}
 		if b < 0 {
 			b += blocks

@@ -251,14 +251,15 @@ const minEmotionsOfHand = 10
 
 // CentringHands gives the hands within which Build centres a corpus: those that
 // wrote it, or none, where one of them wrote stories of fewer than ten of its
-// emotions, as in a small selection.
+// emotions, as in a small selection. Stories whose writer is not known count as
+// those of one more hand.
 func CentringHands(c *emotion.Corpus) []string {
+	if len(c.Writers()) == 0 {
+		return nil
+	}
 	wrote := map[string]map[string]bool{}
 	for i := range c.Stories {
 		s := &c.Stories[i]
-		if s.Writer == "" {
-			continue
-		}
 		if wrote[s.Writer] == nil {
 			wrote[s.Writer] = map[string]bool{}
 		}
@@ -319,7 +320,7 @@ func (b *builder) capture(ctx context.Context) error {
 				continue
 			}
 			t := Encode(b.runner.Model(), b.text(u))
-			tokens += len(t.Tokens)
+			tokens += len(t.Tokens) - t.Skip
 			units, texts = append(units, u), append(texts, t)
 			if len(units) == batchTexts {
 				if err := flush(); err != nil {
@@ -362,8 +363,8 @@ func (b *builder) finish() (*Result, error) {
 			p.Cut++
 		}
 		if !b.isStory(unit) {
-			for k := range sums {
-				for _, n := range got.Norms[k] {
+			for k, norms := range got.Norms { // none of a text of one token
+				for _, n := range norms {
 					if err := sums[k].norms.Add(n); err != nil {
 						return err
 					}

@@ -455,6 +455,8 @@ func TestCaptureErrors(t *testing.T) {
 	require.ErrorContains(t, err, "no sites")
 	_, err = NewCapturer(r, []llama.Site{{Point: llama.ResidPost}}, 0, false)
 	require.ErrorContains(t, err, "tokens count from 1")
+	_, err = NewCapturer(r, []llama.Site{{Point: llama.ResidPost}, {Point: llama.ResidPost}}, 1, false)
+	require.ErrorContains(t, err, "resid_post:0 is given twice")
 	c, err := NewCapturer(r, []llama.Site{{Point: llama.ResidPost}}, 1, false)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -478,11 +480,27 @@ func TestCentringHands(t *testing.T) {
 	for _, s := range v.Sites {
 		require.Equal(t, s.ByForm[PlainContrast], s.ByForm[Contrast])
 	}
-	// Half of one topic: every hand has its full block of emotions.
+	// Stories of unknown writers are one hand more.
+	anonymous := *all
+	anonymous.Stories = slices.Clone(all.Stories)
+	anonymous.Stories[0].Writer = ""
+	require.Empty(t, CentringHands(&anonymous))
+	require.Empty(t, CentringHands(&emotion.Corpus{}))
+	// One topic: every hand has its full block of emotions.
 	half, err := all.Select(emotion.Filter{Topics: []string{"sea"}})
 	require.NoError(t, err)
 	half.Neutral = half.Neutral[:2]
 	require.NotEmpty(t, CentringHands(half))
+}
+
+// A neutral text of one token has no norms: position 0 is left out.
+func TestBuildWithATextOfOneToken(t *testing.T) {
+	m := openModel(t)
+	r := newRunner(t, m, llama.RunnerOptions{})
+	c := smallCorpus(t)
+	c.Neutral[0].Text = ""
+	v := build(t, r, c, BuildOptions{}).Vectors
+	require.Equal(t, len(c.Neutral)-1, v.Provenance.Texts)
 }
 
 // Position 50 of a story is its 50th token, whatever else is in the batch.

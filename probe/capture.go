@@ -3,6 +3,7 @@ package probe
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/limbic-go/limbic/asm"
 	"github.com/limbic-go/limbic/llama"
@@ -61,14 +62,18 @@ func NewCapturer(r *llama.Runner, sites []llama.Site, from int, norms bool) (*Ca
 	if len(sites) == 0 {
 		return nil, fmt.Errorf("probe: no sites to capture")
 	}
+	for i, s := range sites {
+		if slices.Contains(sites[:i], s) {
+			return nil, fmt.Errorf("probe: site %v is given twice", s)
+		}
+	}
 	c := &Capturer{runner: r, sites: sites, from: from, norms: norms}
 	c.hook = &llama.Hook{Name: "capture", Sites: sites, Func: c.see}
 	return c, nil
 }
 
 // Capture runs texts through the model, as a batch, and pools them. The result
-// for a text does not depend on its company. Extra hooks run after the
-// capturer's own. The result is valid until the next call.
+// for a text does not depend on its company. It is valid until the next call.
 func (c *Capturer) Capture(ctx context.Context, texts []Text) ([]Pooled, error) {
 	c.texts = texts
 	c.out = c.out[:0]

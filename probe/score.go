@@ -70,6 +70,9 @@ func (v *Vectors) NewReader(o ReaderOptions) (*Reader, error) {
 	if o.Score == "" {
 		o.Score = Centered
 	}
+	if _, err := ParseScore(string(o.Score)); err != nil {
+		return nil, err
+	}
 	if o.Form == "" {
 		o.Form = Denoised
 	}

@@ -67,6 +67,7 @@ func TestReaderOptions(t *testing.T) {
 	for want, o := range map[string]ReaderOptions{
 		"no site resid_post:3; they have [resid_post:1 resid_post:2]": {Site: &missing},
 		`unknown emotion "sat": did you mean "sad"`:                   {Emotions: []string{"sat"}},
+		"unknown score":          {Score: "loudness"},
 		"no form":                {Form: "x"},
 		"no directions":          {Form: RawMean},
 		"z scores exist":         {Score: Z, Form: Contrast},

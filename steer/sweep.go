@@ -99,6 +99,10 @@ type sweep struct {
 	base   [][]float32   // the logits that it was chosen by
 }
 
+// maxBaseLogits bounds the memory for the logits of the run without steering:
+// 1 GiB.
+const maxBaseLogits = 1 << 28
+
 func newSweep(ctx context.Context, r *llama.Runner, prompt []token.Token, o SweepOptions) (*sweep, error) {
 	switch {
 	case len(prompt) == 0:
@@ -107,6 +111,8 @@ func newSweep(ctx context.Context, r *llama.Runner, prompt []token.Token, o Swee
 		return nil, errors.New("steer: no strengths")
 	case o.Random < 0 || o.KLTokens < 0 || o.MaxTokens < 0:
 		return nil, fmt.Errorf("steer: %d random directions, %d tokens, KL over %d: none may be negative", o.Random, o.MaxTokens, o.KLTokens)
+	case o.KLTokens > maxBaseLogits/r.Model().Config().Vocabulary:
+		return nil, fmt.Errorf("steer: KL over %d tokens would keep more than %d logits of a vocabulary of %d", o.KLTokens, maxBaseLogits, r.Model().Config().Vocabulary)
 	}
 	if o.KLTokens == 0 {
 		o.KLTokens = 64

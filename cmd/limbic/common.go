@@ -203,6 +203,16 @@ func (e interruptedError) orJust(ctx context.Context) error {
 	return e
 }
 
+// siteError tells a site that is misspelled, which is wrong usage, from one that
+// this model does not have.
+func siteError(where string, err error) error {
+	err = fmt.Errorf("%s: %w", where, unprefixed{err, "llama: "})
+	if errors.Is(err, llama.ErrNoSite) {
+		return err
+	}
+	return usageError{err}
+}
+
 // parseSites reads a flag that names sites; "" is the default site.
 func (e *engine) parseSites(flag, value string) ([]llama.Site, error) {
 	if value == "" {
@@ -210,7 +220,7 @@ func (e *engine) parseSites(flag, value string) ([]llama.Site, error) {
 	}
 	sites, err := llama.ParseSites(value, e.blocks)
 	if err != nil {
-		return nil, usagef("--%s: %s", flag, strings.TrimPrefix(err.Error(), "llama: "))
+		return nil, siteError("--"+flag, err)
 	}
 	return sites, nil
 }

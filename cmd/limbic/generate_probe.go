@@ -93,7 +93,7 @@ func (f *meterFlags) open(e *engine, files *vectorFiles) (*meter, error) {
 	if f.site != "" {
 		site, err := llama.ParseSite(f.site, e.blocks)
 		if err != nil {
-			return nil, usagef("--probe-site: %w", unprefixed{err, "llama: "})
+			return nil, siteError("--probe-site", err)
 		}
 		o.Site = &site
 	}

@@ -150,7 +150,6 @@ func TestUsageErrors(t *testing.T) {
 		{"trace|m|t|--out|f.txt", `"f.txt"|.npz`},
 		{"trace|m|t|--out|f.npz|--sites=", "--sites"},
 		{"trace|" + testModel + "|t|--out|f.npz|--sites|-1", `--sites|"-1"`},
-		{"trace|" + testModel + "|t|--out|f.npz|--sites|resid_post:2", "resid_post:2|0 to 1"},
 		{"perplexity|m|t|--context|1", "--context 1"},
 		{"perplexity|" + testModel + "|t|--context|4000", "--context 4000|2048"},
 		{"generate|m|t|--max-tokens|-1", "--max-tokens -1"},

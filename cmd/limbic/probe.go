@@ -239,7 +239,7 @@ func (p *prober) open(ctx context.Context, path string) error {
 	site := v.DefaultSite()
 	if f.site != "" {
 		if site, err = llama.ParseSite(f.site, e.blocks); err != nil {
-			return usagef("--site: %w", unprefixed{err, "llama: "})
+			return siteError("--site", err)
 		}
 	}
 	o.Site = &site

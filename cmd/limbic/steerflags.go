@@ -79,7 +79,7 @@ func (f *steerFlags) open(ctx context.Context, a *app, e *engine) (*steering, er
 		}
 		sites, err := llama.ParseSites(strings.Join(p.Sites, ","), e.blocks)
 		if err != nil {
-			return nil, usagef("--steer: plan %q: %w", *p, unprefixed{err, "llama: "})
+			return nil, siteError(fmt.Sprintf("--steer: plan %q", *p), err)
 		}
 		p.Sites = siteNames(sites)
 	}

@@ -58,7 +58,7 @@ func (l nameList) resolve(flag string, find func(name string) (string, error)) (
 	for _, name := range l {
 		found, err := find(name)
 		if err != nil {
-			return nil, usagef("--%s: %w", flag, unprefixed{err, "emotion: "})
+			return nil, fmt.Errorf("--%s: %w", flag, unprefixed{err, "emotion: "})
 		}
 		if !slices.Contains(names, found) {
 			names = append(names, found)

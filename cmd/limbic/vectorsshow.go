@@ -127,7 +127,7 @@ farthest from it. The model is not needed.`,
 func parseSite(flag, value string, blocks int) (llama.Site, error) {
 	s, err := llama.ParseSite(value, blocks)
 	if err != nil {
-		return s, usagef("--%s: %w", flag, unprefixed{err, "llama: "})
+		return s, siteError("--"+flag, err)
 	}
 	return s, nil
 }
