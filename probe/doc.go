@@ -7,7 +7,8 @@
 //
 //   - the raw mean: the mean of its stories' means,
 //   - the contrast vector: the mean of the emotion, centred within the hands
-//     that wrote the stories, minus the mean over emotions,
+//     that wrote the stories (where CentringHands allows it), minus the mean
+//     over emotions,
 //   - the denoised vector: the contrast without the leading principal
 //     components of neutral texts.
 //

@@ -103,7 +103,7 @@ func TestVectorsBuild(t *testing.T) {
 	assert.Equal(t, r.FileSHA256, again.FileSHA256)
 
 	human := ok(t, append(args, "--resume")...)
-	for _, s := range []string{"emotions", "3 on 1 topic", "cafe, hotel", "4 (both)", r.MeansSHA256, r.FileSHA256, "resid_post:2", "not centred within", out} {
+	for _, s := range []string{"emotions", "3 on 1 topic", "cafe, hotel", "4 (both)", r.MeansSHA256, r.FileSHA256, "resid_post:2", "not told apart", out} {
 		assert.Contains(t, human, s)
 	}
 	assert.NotContains(t, human, "resumed")

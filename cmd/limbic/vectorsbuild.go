@@ -288,9 +288,6 @@ func (a *app) printBuild(r *vectorsBuildResult) error {
 	if len(p.Excluded) > 0 {
 		t.add("left out", strings.Join(p.Excluded, ", "))
 	}
-	if !p.Hands {
-		t.add("hands", "not centred within: none are named, or one wrote fewer than ten of the emotions")
-	}
 	t.add("neutral texts", fmt.Sprintf("%s (%s)", grouped(r.Neutral), p.Neutral))
 	if r.Cut > 0 {
 		t.add("cut", counted(r.Cut, "text")+" longer than the model's context")
