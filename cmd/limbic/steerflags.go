@@ -144,10 +144,9 @@ func (s *steering) promptErr() error {
 	if s.injector == nil {
 		return nil
 	}
-	r := s.injector.Receipt()
-	for _, e := range r.Edits {
+	for _, e := range s.injector.Receipt().Edits {
 		if e.Scope == steer.Prompt && e.Edits == 0 {
-			return r.Err()
+			return fmt.Errorf("--steer: plan %q: %w: the text has no token that its scope covers: prompt is all but the first and the last", e.Plan, steer.ErrNotReached)
 		}
 	}
 	return nil
