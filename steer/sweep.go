@@ -21,10 +21,14 @@ type SweepOptions struct {
 	// Strengths to compare. 0 is the run without steering.
 	Strengths []float64
 	// Random is the number of random directions beside the plan's vector,
-	// each at all strengths but 0, and Seed their seed (see RandomDirections).
-	// One direction serves all sites.
+	// each at all strengths but 0, and Seed their seed. One direction serves
+	// all sites.
 	Random int
 	Seed   uint64
+	// Control is their kind; "" means Isotropic. Kinds other than that are
+	// made at the plan's first site, some of them from Stories.
+	Control Control
+	Stories *probe.StoryFile
 	// MaxTokens bounds the new tokens of a row; 0 means 128.
 	MaxTokens int
 	// KLTokens is the number of positions that KL is the mean over; 0 means
@@ -126,7 +130,11 @@ func newSweep(ctx context.Context, r *llama.Runner, prompt []token.Token, o Swee
 	s := &sweep{r: r, o: o, prompt: prompt}
 	label := o.Plan.Emotion
 	directions := [][]float32{o.Plan.Direction}
-	directions = append(directions, RandomDirections(o.Seed, o.Random, r.Model().Config().Width)...)
+	controls, err := s.controls(v)
+	if err != nil {
+		return nil, err
+	}
+	directions = append(directions, controls...)
 	for i, d := range directions {
 		for _, strength := range o.Strengths {
 			p := o.Plan
@@ -158,6 +166,31 @@ func newSweep(ctx context.Context, r *llama.Runner, prompt []token.Token, o Swee
 		return nil, err
 	}
 	return s, nil
+}
+
+// controls makes the random directions.
+func (s *sweep) controls(v *probe.Vectors) ([][]float32, error) {
+	o := &s.o
+	if o.Random == 0 {
+		return nil, nil
+	}
+	if o.Control == "" || o.Control == Isotropic {
+		return RandomDirections(o.Seed, o.Random, v.Width), nil
+	}
+	// The plan's own sites and emotion, found as the injector finds them.
+	in, err := New(s.r.Model(), []Plan{o.Plan}, o.Load, Options{Form: o.Form})
+	if err != nil {
+		return nil, err
+	}
+	e, err := v.Index(o.Plan.Emotion)
+	if err != nil {
+		return nil, err
+	}
+	source := ControlSource{Vectors: v, Form: o.Form, Site: in.plans[0].targets[0].site, Emotion: e, Stories: o.Stories}
+	if source.Form == "" {
+		source.Form = probe.Denoised
+	}
+	return source.Directions(o.Control, o.Seed, o.Random)
 }
 
 // greedy finds the unsteered greedy continuation with its logits.

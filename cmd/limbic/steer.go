@@ -112,6 +112,7 @@ type sweepFlags struct {
 	vector    string
 	strengths strengthsFlag
 	random    int
+	control   string
 	sites     string
 	scope     scopeFlag
 	form      formFlag
@@ -121,6 +122,7 @@ type sweepFlags struct {
 	sampling  samplingFlags
 
 	plan steer.Plan
+	kind steer.Control
 }
 
 func (f *sweepFlags) register(cmd *cobra.Command) {
@@ -130,6 +132,7 @@ func (f *sweepFlags) register(cmd *cobra.Command) {
 	fs.StringVar(&f.vector, "vector", "", "the emotion vector to steer with: `VECTORS:NAME`")
 	fs.Var(&f.strengths, "strengths", "strengths to compare, as fractions of the mean norm; 0 is the run without steering")
 	fs.IntVar(&f.random, "random", 0, "compare with `N` random directions of the same length, at all strengths but 0")
+	fs.StringVar(&f.control, "control", string(steer.Isotropic), "the `KIND` of random directions: isotropic, coordinates, covariance or labels")
 	fs.StringVar(&f.sites, "sites", "", "sites `S[,S...]` to steer at (default: the vectors' default site)")
 	fs.Var(&f.scope, "scope", "tokens to steer: prompt, generated or all")
 	fs.Var(&f.form, "form", "form of the vector: denoised, contrast, denoised_plain or contrast_plain")
@@ -158,7 +161,18 @@ func (f *sweepFlags) check(cmd *cobra.Command) error {
 		return usagef("--vector: %w", unprefixed{err, "steer: "})
 	}
 	f.plan.Scope = f.scope.Scope
+	if f.kind, err = steer.ParseControl(f.control); err != nil {
+		return usagef("--control: %w", unprefixed{err, "steer: "})
+	}
 	return f.sampling.check()
+}
+
+// controlDefinitions say what the random directions of each kind are.
+var controlDefinitions = map[steer.Control]string{
+	steer.Isotropic:   "isotropic directions",
+	steer.Coordinates: "the vector's coordinates in a random order",
+	steer.Covariance:  "random mixtures of the deviations of the stories' means from their mean",
+	steer.Labels:      "the vector by the same recipe from stories whose emotions were shuffled",
 }
 
 func newSteer(a *app) *cobra.Command {
@@ -171,6 +185,11 @@ func newSteer(a *app) *cobra.Command {
 		Long: `Continue a text at several strengths of an emotion vector, beside random
 directions of the same length if --random asks for them: what any push of that
 size does says nothing about the emotion.
+
+--control says what random means: isotropic directions; coordinates, the vector's
+own in a random order; covariance, random mixtures of how the stories' means
+differ; labels, the vector built again from stories whose emotions were shuffled.
+The last two read the story means that lie beside the vectors.
 
 A strength is a fraction of the mean norm of the residual stream at the site.
 Strength 0 is the run without steering. Negative strengths steer away from the
@@ -225,10 +244,16 @@ numbers. An interrupted run shows the rows that are complete.`,
 				sites = []llama.Site{v.DefaultSite()}
 			}
 
+			var stories *probe.StoryFile
+			if sweep.random > 0 && sweep.kind.NeedsStories() {
+				if stories, err = probe.LoadStories(probe.SidecarPath(plan.Vectors)); err != nil {
+					return fmt.Errorf("--control %s: %w", sweep.kind, err)
+				}
+			}
 			progress, finish := a.progress("rows")
 			rows, err := steer.Sweep(ctx, e.runner, prompt, steer.SweepOptions{
 				Plan: plan, Load: files.load, Form: sweep.form.Form, Strengths: sweep.strengths,
-				Random: sweep.random, Seed: sweep.sampling.Seed, MaxTokens: sweep.maxTokens, KLTokens: sweep.klTokens,
+				Random: sweep.random, Control: sweep.kind, Stories: stories, Seed: sweep.sampling.Seed, MaxTokens: sweep.maxTokens, KLTokens: sweep.klTokens,
 				Sampling: sweep.sampling.Sampling, IgnoreEnd: sweep.ignoreEnd, Progress: progress,
 			})
 			finish()
@@ -267,7 +292,7 @@ numbers. An interrupted run shows the rows that are complete.`,
 					"strength", definitionOfStrength,
 					"scope", "generated begins with the last token of the text, whose state emits the first new one; prompt ends before it; all is both",
 					"kl", "mean of KL(base|steered) in nats a token over kl_tokens positions, teacher-forced on the greedy continuation without steering",
-					"random", "isotropic directions, drawn from the seed, of the same length as what is added for the emotion",
+					"random", controlDefinitions[sweep.kind]+", drawn from the seed, of the same length as what is added for the emotion",
 				)
 				err = a.writeJSON(r)
 			} else {

@@ -18,6 +18,7 @@ import (
 	"github.com/limbic-go/limbic/llama"
 	"github.com/limbic-go/limbic/llama/token"
 	"github.com/limbic-go/limbic/probe"
+	"github.com/limbic-go/limbic/steer"
 	"github.com/limbic-go/limbic/tensor/npy"
 )
 
@@ -607,4 +608,26 @@ func TestSparkline(t *testing.T) {
 	assert.Equal(t, []float64{0, 1, 2}, squeeze(3, 5, at))
 	assert.Equal(t, []float64{0.5, 2, 3.5}, squeeze(5, 3, func(i int) float64 { return []float64{0.5, 1, 3, 3, 4}[i] }))
 	assert.Empty(t, squeeze(0, 5, at))
+}
+
+// The kinds of controls that are made of the stories need the file beside the
+// vectors.
+func TestSteerControls(t *testing.T) {
+	dir := t.TempDir()
+	v := filepath.Join(dir, "v.safetensors")
+	const model = "testdata/models/tiny-f32.gguf"
+	ok(t, "vectors", "build", model, "--emotions", "afraid,calm,happy", "--topics", "sea,cafe", "--out", v)
+	args := []string{"steer", model, "Once", "--vector", v + ":calm", "--strengths", "0.5", "--random", "2", "--max-tokens", "2"}
+	seen := map[float64]bool{}
+	for _, kind := range steer.Controls() {
+		r := okJSON[steerResult](t, append(args, "--control", string(kind))...)
+		require.Len(t, r.Rows, 3)
+		assert.Equal(t, "random-2", r.Rows[2].Name)
+		assert.Contains(t, r.Provenance.Definitions["random"], controlDefinitions[kind])
+		assert.False(t, seen[r.Rows[1].KL], "%s is like another kind", kind)
+		seen[r.Rows[1].KL] = true
+	}
+	require.NoError(t, os.Remove(probe.SidecarPath(v)))
+	limbic(append(args, "--control", "labels")...).fails(t, exitFailed, "--control labels", "v.stories.safetensors", "no such file")
+	limbic(append(args, "--control", "noise")...).fails(t, exitUsage, `unknown control "noise"`)
 }
