@@ -130,20 +130,13 @@ text on standard error, those of the named emotions or of the five strongest;
 			if err := cmp.Or(gen.check(), plans.check(), probed.check(cmd)); err != nil {
 				return err
 			}
-			s, err := text.read(ctx, a, args)
-			if err != nil {
-				return err
-			}
-			e, err := openEngine(args[0], &flags)
+			s, e, err := a.openText(ctx, args, &text, &flags)
 			if err != nil {
 				return err
 			}
 			defer e.close()
-			prompt := text.encode(a, e.tok, s)
-			if len(prompt) == 0 {
-				return errEmptyPrompt
-			}
-			if err := e.checkContext(prompt); err != nil {
+			prompt, err := text.tokens(a, e, s, errEmptyPrompt)
+			if err != nil {
 				return err
 			}
 

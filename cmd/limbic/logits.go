@@ -71,20 +71,13 @@ All of the text is prompt: #generated is its last token alone.`,
 			if err := plans.check(); err != nil {
 				return err
 			}
-			s, err := text.read(ctx, a, args)
-			if err != nil {
-				return err
-			}
-			e, err := openEngine(args[0], &flags)
+			s, e, err := a.openText(ctx, args, &text, &flags)
 			if err != nil {
 				return err
 			}
 			defer e.close()
-			tokens := text.encode(a, e.tok, s)
-			if len(tokens) == 0 {
-				return errors.New("the text is empty and no BOS is added: there is no token to compute logits after")
-			}
-			if err := e.checkContext(tokens); err != nil {
+			tokens, err := text.tokens(a, e, s, errors.New("the text is empty and no BOS is added: there is no token to compute logits after"))
+			if err != nil {
 				return err
 			}
 			steered, err := plans.open(ctx, a, e)

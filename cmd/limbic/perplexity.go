@@ -62,11 +62,7 @@ scored; it is not computed, nor edited.`,
 					return usagef("--steer: plan %q: nothing is generated: all of the text is prompt", p)
 				}
 			}
-			s, err := text.read(ctx, a, args)
-			if err != nil {
-				return err
-			}
-			e, err := openEngine(args[0], &flags)
+			s, e, err := a.openText(ctx, args, &text, &flags)
 			if err != nil {
 				return err
 			}

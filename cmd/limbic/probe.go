@@ -310,8 +310,8 @@ var probeFormulas = map[probe.Score]string{
 // one scores one text and shows the result as the flags say.
 func (p *prober) one(ctx context.Context, text string, steered *steering) error {
 	e, f, a := p.engine, p.flags, p.app
-	tokens := p.text.encode(a, e.tok, text)
-	if err := e.checkContext(tokens); err != nil {
+	tokens, err := p.text.tokens(a, e, text, nil)
+	if err != nil {
 		return err
 	}
 	d := &probeDoc{text: text, tokens: tokens}

@@ -211,11 +211,7 @@ numbers. An interrupted run shows the rows that are complete.`,
 			if err := sweep.check(cmd); err != nil {
 				return err
 			}
-			s, err := text.read(ctx, a, args)
-			if err != nil {
-				return err
-			}
-			e, err := openEngine(args[0], &flags)
+			s, e, err := a.openText(ctx, args, &text, &flags)
 			if err != nil {
 				return err
 			}
@@ -228,11 +224,8 @@ numbers. An interrupted run shows the rows that are complete.`,
 				}
 				plan.Sites = siteNames(sites)
 			}
-			prompt := text.encode(a, e.tok, s)
-			if len(prompt) == 0 {
-				return errEmptyPrompt
-			}
-			if err := e.checkContext(prompt); err != nil {
+			prompt, err := text.tokens(a, e, s, errEmptyPrompt)
+			if err != nil {
 				return err
 			}
 			files := newVectorFiles(ctx, e)

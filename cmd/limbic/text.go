@@ -94,6 +94,28 @@ func readAll(ctx context.Context, r io.Reader) ([]byte, error) {
 	}
 }
 
+// openText reads the text that a command is about, and then opens the model:
+// args are the positional arguments. Whoever calls closes the engine.
+func (a *app) openText(ctx context.Context, args []string, text *textFlags, flags *engineFlags) (string, *engine, error) {
+	s, err := text.read(ctx, a, args)
+	if err != nil {
+		return "", nil, err
+	}
+	e, err := openEngine(args[0], flags)
+	return s, e, err
+}
+
+// tokens is encode for a text that the model is to read in one go: one that
+// exceeds the context is refused, and one without any token with the error
+// empty, if that is not nil.
+func (f *textFlags) tokens(a *app, e *engine, text string, empty error) ([]token.Token, error) {
+	tokens := f.encode(a, e.tok, text)
+	if len(tokens) == 0 && empty != nil {
+		return nil, empty
+	}
+	return tokens, e.checkContext(tokens)
+}
+
 // encode turns the text into tokens. EOS is never added, whatever the model
 // file says: every command is about what follows a text, or about the text.
 func (f *textFlags) encode(a *app, tok *token.Tokenizer, text string) []token.Token {

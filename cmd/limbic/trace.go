@@ -72,11 +72,7 @@ found.`,
 			if err := checkOut(out); err != nil {
 				return err
 			}
-			s, err := text.read(ctx, a, args)
-			if err != nil {
-				return err
-			}
-			e, err := openEngine(args[0], &flags)
+			s, e, err := a.openText(ctx, args, &text, &flags)
 			if err != nil {
 				return err
 			}
@@ -85,8 +81,8 @@ found.`,
 			if err != nil {
 				return err
 			}
-			tokens := text.encode(a, e.tok, s)
-			if err := e.checkContext(tokens); err != nil {
+			tokens, err := text.tokens(a, e, s, nil)
+			if err != nil {
 				return err
 			}
 			steered, err := plans.open(ctx, a, e)
