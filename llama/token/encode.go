@@ -1,6 +1,9 @@
 package token
 
-import "sync"
+import (
+	"sort"
+	"sync"
+)
 
 // A Token is a token of a text: its id and which bytes of the input it stands
 // for.
@@ -30,6 +33,19 @@ type EncodeOptions struct {
 	// <|im_end|>, that token. Otherwise it is text like any other, which is what
 	// text from outside should be. User-defined tokens are found either way.
 	Special bool
+
+	// Literal gives the parts of the text, as byte offsets [start, end) in order
+	// and without overlap, in which Special has no effect: a control or unknown
+	// token is not found where it would hold a byte of them. So a chat template's
+	// own tokens are told from what a user wrote, while both are encoded as the
+	// one text that they are.
+	Literal [][2]int
+}
+
+// literal reports whether bytes start to end, start < end, touch a literal part.
+func (o *EncodeOptions) literal(start, end int) bool {
+	i := sort.Search(len(o.Literal), func(i int) bool { return o.Literal[i][1] > start })
+	return i < len(o.Literal) && o.Literal[i][0] < end
 }
 
 var workspaces = sync.Pool{New: func() any { return new(merging) }}
@@ -46,11 +62,15 @@ func (t *Tokenizer) Encode(text string, opt EncodeOptions) []Token {
 	}
 	w := workspaces.Get().(*merging)
 	m := &t.user
+	var allowed func(start, end int, id int32) bool
 	if opt.Special {
 		m = &t.specials
+		if len(opt.Literal) > 0 {
+			allowed = func(start, end int, id int32) bool { return !t.hidden(id) || !opt.literal(start, end) }
+		}
 	}
 	prefix := t.addPrefix // at the start and after each token cut out of the text
-	m.cut(text, func(start, end int, id int32) {
+	m.cut(text, allowed, func(start, end int, id int32) {
 		switch {
 		case id >= 0:
 			out = append(out, Token{id, start, end})

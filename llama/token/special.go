@@ -74,14 +74,22 @@ type hit struct {
 }
 
 // cut calls yield with the parts of a text in order: tokens found in it, and
-// what is between them, with id -1.
+// what is between them, with id -1. Where allowed is not nil, a token is found
+// only where it allows that.
 //
 // Longer tokens have precedence over shorter ones anywhere in the text, and
 // among tokens of one length the leftmost: that is what cutting out one token
 // after the other, the longest first, comes to.
-func (m *matcher) cut(text string, yield func(start, end int, id int32)) {
+func (m *matcher) cut(text string, allowed func(start, end int, id int32) bool, yield func(start, end int, id int32)) {
 	if text == "" {
 		return
+	}
+	longest := func(i, most int) (id int32, n int) {
+		id, n = m.longest(text, i, most)
+		for n > 0 && allowed != nil && !allowed(i, i+n, id) {
+			id, n = m.longest(text, i, n-1)
+		}
+		return id, n
 	}
 	// By length, where the longest token at a position has that length.
 	var hits map[int][]hit
@@ -89,7 +97,7 @@ func (m *matcher) cut(text string, yield func(start, end int, id int32)) {
 		if c := text[i]; m.first[c] == m.first[int(c)+1] {
 			continue
 		}
-		if id, n := m.longest(text, i, len(text)); n > 0 {
+		if id, n := longest(i, len(text)); n > 0 {
 			if hits == nil {
 				hits = make(map[int][]hit)
 			}
@@ -120,7 +128,7 @@ func (m *matcher) cut(text string, yield func(start, end int, id int32)) {
 			// What is taken so far is at least as long as this, so it can't lie
 			// between the two ends.
 			if taken[h.pos+n-1] {
-				if id, k := m.longest(text, h.pos, n-1); k > 0 {
+				if id, k := longest(h.pos, n-1); k > 0 {
 					if _, ok := hits[k]; !ok {
 						at, _ := slices.BinarySearch(lengths, k)
 						lengths = slices.Insert(lengths, at, k)

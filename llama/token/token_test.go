@@ -469,7 +469,7 @@ func TestMatcher(t *testing.T) {
 		}
 		m := newMatcher(tokens, ids)
 		var got []string
-		m.cut(string(b), func(start, end int, id int32) {
+		m.cut(string(b), nil, func(start, end int, id int32) {
 			if id >= 0 {
 				require.Equal(t, tokens[id], string(b[start:end]))
 			}
@@ -672,5 +672,35 @@ func TestFromGGUF(t *testing.T) {
 		for _, want := range c.want {
 			require.ErrorContains(t, err, want, name)
 		}
+	}
+}
+
+// What a user wrote is text, also where a template's own tokens are found around
+// it, and also where a token would begin in one and end in the other.
+func TestEncodeLiteral(t *testing.T) {
+	tok, err := New(tinySPM())
+	require.NoError(t, err)
+	for _, c := range []struct {
+		text    string
+		literal [][2]int
+		want    string // specials by name, other tokens together by a dot
+	}{
+		{"<s>a</s>", nil, "<s>.</s>"},
+		{"<s>a</s>", [][2]int{{3, 4}}, "<s>.</s>"},
+		{"<s><s></s>", [][2]int{{3, 6}}, "<s>.</s>"},
+		{"<s><s></s>", [][2]int{{0, 3}, {6, 10}}, ".<s>."},
+		{"<s>", [][2]int{{2, 3}}, "."},
+		{"<s>", [][2]int{{0, 1}}, "."},
+		{"<s><tool>", [][2]int{{3, 9}}, "<s><tool>"},
+	} {
+		var b strings.Builder
+		for _, x := range tok.Encode(c.text, EncodeOptions{BOS: Never, Special: true, Literal: c.literal}) {
+			if tok.IsControl(x.ID) || tok.Type(x.ID) == TypeUserDefined {
+				b.WriteString(tok.Text(x.ID))
+			} else if !strings.HasSuffix(b.String(), ".") {
+				b.WriteByte('.')
+			}
+		}
+		require.Equal(t, c.want, b.String(), "%s %v", c.text, c.literal)
 	}
 }
