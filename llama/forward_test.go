@@ -880,6 +880,24 @@ func TestTruncate(t *testing.T) {
 	require.Panics(t, func() { s.Truncate(-1) })
 }
 
+func TestCommon(t *testing.T) {
+	m := small.model(t)
+	s := runner(t, m, RunnerOptions{}).NewSequence()
+	tokens := text(m, 5, 0)
+	require.Zero(t, s.Common(tokens))
+	forward(t, s.runner, s, tokens, Pass{})
+	other := slices.Clone(tokens)
+	other[3].ID = (other[3].ID + 1) % int32(m.config.Vocabulary)
+	moved := slices.Clone(tokens)
+	moved[1].Start, moved[1].End = 7, 9 // where a token stands in a text does not count
+	for _, c := range []struct {
+		tokens []token.Token
+		want   int
+	}{{nil, 0}, {tokens[:2], 2}, {tokens, 5}, {append(slices.Clone(tokens), tokens...), 5}, {other, 3}, {moved, 5}, {tokens[1:], 0}} {
+		require.Equal(t, c.want, s.Common(c.tokens))
+	}
+}
+
 func TestRunnerOptions(t *testing.T) {
 	m := small.model(t)
 	r := runner(t, m, RunnerOptions{})

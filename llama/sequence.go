@@ -54,6 +54,17 @@ func (s *Sequence) Len() int { return len(s.rows) }
 // Token is the token at position pos.
 func (s *Sequence) Token(pos int) token.Token { return s.rows[pos].token }
 
+// Common is the number of leading positions that hold the same ids as tokens:
+// what need not be computed again of a text that has changed further on. To go on
+// with that text, Truncate to it and append the other tokens.
+func (s *Sequence) Common(tokens []token.Token) int {
+	n := 0
+	for n < min(len(s.rows), len(tokens)) && s.rows[n].token.ID == tokens[n].ID {
+		n++
+	}
+	return n
+}
+
 // SetPrompt says that the first n tokens are the prompt: the state of token
 // n-1 emits the first generated token (see Row.Generated). 0, the initial
 // value, means that nothing is generated.

@@ -29,6 +29,11 @@ type BuildOptions struct {
 	// Threshold is the share of neutral variance whose principal components
 	// are removed; 0 means 0.5, a negative value means none.
 	Threshold float64
+	// Parts are selections of the corpus of which vectors are built too, from
+	// the same reading: its topics but some, for one, to test on those. What
+	// they give is what Build gives for each of them alone, to the bit, with
+	// the topics that they leave out as Excluded. Out does not write them.
+	Parts []*emotion.Corpus
 	// Excluded names the topics that were left out of the corpus, for the
 	// record.
 	Excluded []string
@@ -98,6 +103,8 @@ type Result struct {
 	// Stories are the pooled means of all stories at the default site.
 	Stories *StoryMeans
 	Report  Report
+	// Parts are the results of BuildOptions.Parts, in their order.
+	Parts []*Result
 }
 
 // batchTexts is how many texts go through the model together.
@@ -122,6 +129,13 @@ func Build(ctx context.Context, r *llama.Runner, c *emotion.Corpus, o BuildOptio
 	if err != nil {
 		return nil, err
 	}
+	for _, part := range b.parts {
+		r, err := part.finish()
+		if err != nil {
+			return nil, err
+		}
+		res.Parts = append(res.Parts, r)
+	}
 	if o.Out != "" {
 		if err := res.Vectors.Save(o.Out); err != nil {
 			return nil, err
@@ -143,6 +157,11 @@ type builder struct {
 	hands   []string
 	journal *journal
 	report  Report
+
+	parts []*builder
+	// places says, of a part, which of its units each unit of the journal is;
+	// nil where the journal is the builder's own.
+	places map[int][]int
 }
 
 func newBuilder(ctx context.Context, r *llama.Runner, c *emotion.Corpus, o BuildOptions) (*builder, error) {
@@ -183,8 +202,7 @@ func newBuilder(ctx context.Context, r *llama.Runner, c *emotion.Corpus, o Build
 	default:
 		return nil, fmt.Errorf("probe: neutral texts %q: want dialogues, passages or both", o.Neutral)
 	}
-	// Hand 0 stands for stories whose writer is not known.
-	b.hands = append([]string{""}, c.Writers()...)
+	b.hands = handsOf(c)
 
 	// Hours may pass before these stories would be missed.
 	for _, e := range c.Emotions {
@@ -207,6 +225,13 @@ func newBuilder(ctx context.Context, r *llama.Runner, c *emotion.Corpus, o Build
 		Neutral: b.opts.Neutral, Hands: len(CentringHands(c)) > 0, Threshold: max(o.Threshold, 0),
 		Precision: r.Options().Precision.String(),
 	}
+	for i, part := range o.Parts {
+		p, err := b.part(part)
+		if err != nil {
+			return nil, fmt.Errorf("probe: part %d of the corpus: %w", i, err)
+		}
+		b.parts = append(b.parts, p)
+	}
 	key, err := json.Marshal(struct {
 		Journal string
 		P       Provenance
@@ -220,7 +245,70 @@ func newBuilder(ctx context.Context, r *llama.Runner, c *emotion.Corpus, o Build
 		return nil, err
 	}
 	b.report.Resumed = len(b.journal.done)
+	for _, p := range b.parts {
+		p.journal = b.journal
+	}
 	return b, nil
+}
+
+// handsOf names the hands of a corpus. Hand 0 stands for stories whose writer
+// is not known.
+func handsOf(c *emotion.Corpus) []string { return append([]string{""}, c.Writers()...) }
+
+// part is the builder of a selection of the corpus, which shares the journal.
+func (b *builder) part(c *emotion.Corpus) (*builder, error) {
+	p := &builder{runner: b.runner, corpus: c, opts: b.opts, prov: b.prov, hands: handsOf(c), places: map[int][]int{}}
+	stories := map[emotion.Story]int{}
+	for i, s := range b.corpus.Stories {
+		stories[s] = i
+	}
+	for i, s := range c.Stories {
+		unit, ok := stories[s]
+		if !ok {
+			return nil, fmt.Errorf("story %d, of %q on %q, is not in the corpus", i, s.Emotion, s.Topic)
+		}
+		p.places[unit] = append(p.places[unit], i)
+	}
+	type key struct{ kind, topic, text string }
+	neutral := map[key]int{}
+	for i, n := range b.neutral {
+		neutral[key{n.Kind, n.Topic, n.Text}] = len(b.corpus.Stories) + i
+	}
+	for _, n := range c.Neutral {
+		if b.opts.Neutral != "both" && b.opts.Neutral != n.Kind+"s" {
+			continue
+		}
+		unit, ok := neutral[key{n.Kind, n.Topic, n.Text}]
+		if !ok {
+			return nil, fmt.Errorf("a neutral text on %q is not in the corpus", n.Topic)
+		}
+		p.places[unit] = append(p.places[unit], len(c.Stories)+len(p.neutral))
+		p.neutral = append(p.neutral, n)
+	}
+	p.prov.Corpus, p.prov.Topics, p.prov.Excluded, p.prov.Hands = c.Hash(), c.Topics, nil, len(CentringHands(c)) > 0
+	for _, t := range b.corpus.Topics {
+		if !slices.Contains(c.Topics, t) {
+			p.prov.Excluded = append(p.prov.Excluded, t)
+		}
+	}
+	return p, nil
+}
+
+// each calls f for every text of the builder that was captured, in the order of
+// the journal; the Pooled is valid during the call.
+func (b *builder) each(f func(unit int, got Pooled) error) error {
+	width := b.runner.Model().Config().Width
+	return b.journal.each(len(b.opts.Sites), width, func(unit int, got Pooled, _ int64) error {
+		if b.places == nil {
+			return f(unit, got)
+		}
+		for _, u := range b.places[unit] {
+			if err := f(u, got); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // inOrder sorts sites as a forward pass reaches them, each once.
@@ -357,7 +445,7 @@ func (b *builder) finish() (*Result, error) {
 	// journal where a build was interrupted.
 	neutralMeans := make([][]float32, len(b.neutral))
 	p := &v.Provenance
-	err := b.journal.each(len(sums), width, func(unit int, got Pooled, _ int64) error {
+	err := b.each(func(unit int, got Pooled) error {
 		p.Tokens += got.Tokens
 		if got.Cut {
 			p.Cut++
@@ -394,7 +482,10 @@ func (b *builder) finish() (*Result, error) {
 	if err != nil {
 		return nil, b.damaged(err)
 	}
-	for e, n := range v.Counts { // newBuilder saw to it that none is 0
+	for e, n := range v.Counts {
+		if n == 0 { // newBuilder saw to it, except in parts
+			return nil, fmt.Errorf("probe: no story of %q has %d tokens or more", v.Emotions[e], b.opts.From)
+		}
 		v.MeanTokens[e] /= float64(n)
 	}
 	for _, m := range neutralMeans {
@@ -439,7 +530,7 @@ func (b *builder) project(v *Vectors, proj []*projections, keep *StoryMeans) err
 	width := v.Width
 	kept := slices.Index(b.opts.Sites, keep.Site)
 	rows := make([][]float32, len(b.corpus.Stories))
-	err := b.journal.each(len(v.Sites), width, func(unit int, got Pooled, _ int64) error {
+	err := b.each(func(unit int, got Pooled) error {
 		if b.isStory(unit) && got.Positions > 0 {
 			rows[unit] = slices.Clone(got.Means[kept*width:][:width])
 			for k := range proj {

@@ -1,12 +1,14 @@
 package probe
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/limbic-go/limbic/emotion"
@@ -38,9 +40,28 @@ type siteHeader struct {
 	Shares []float64   `json:"neutral_shares"`
 }
 
+// Compact gives the same vectors without what a file can do without: the forms
+// that follow from others, to the bit, when the file is read (Denoised and
+// PlainDenoised; PlainContrast too where it equals Contrast), and RawMean,
+// which nothing reads or steers with and is then missing. It shares v's data.
+func (v *Vectors) Compact() *Vectors {
+	c := *v
+	c.Sites = slices.Clone(v.Sites)
+	for i := range c.Sites {
+		s := &c.Sites[i]
+		forms := map[Form][]float32{Contrast: s.ByForm[Contrast]}
+		if v.Provenance.Hands {
+			forms[PlainContrast] = s.ByForm[PlainContrast]
+		}
+		s.ByForm = forms
+	}
+	return &c
+}
+
 // Save writes the vectors to a safetensors file, which replaces path once it
 // is complete. Equal vectors give equal bytes. The tensors of a site are named
-// after it, such as "resid_post.10/contrast".
+// after it, such as "resid_post.10/contrast"; forms that the vectors do not
+// have are left out.
 func (v *Vectors) Save(path string) error {
 	h := header{v.Provenance, v.Emotions, v.Width, v.Counts, v.MeanTokens, nil}
 	var tensors []safetensors.Tensor
@@ -52,7 +73,9 @@ func (v *Vectors) Save(path string) error {
 		}
 		e := len(v.Emotions)
 		for _, f := range Forms() {
-			add(string(f), s.ByForm[f], e, v.Width)
+			if m, ok := s.ByForm[f]; ok {
+				add(string(f), m, e, v.Width)
+			}
 		}
 		add("grand_mean", s.Grand, v.Width)
 		for f, m := range s.NeutralMean { // one entry in this version
@@ -85,6 +108,38 @@ func Load(path string) (*Vectors, error) {
 	return v, nil
 }
 
+// LoadFor is Load for vectors that a model is to be read or steered with: it
+// refuses those of another model (see Vectors.CheckModel). The hash of the model's
+// file is computed for that.
+func LoadFor(ctx context.Context, path string, m *llama.Model) (*Vectors, error) {
+	v, err := Load(path)
+	if err != nil {
+		return nil, err
+	}
+	sum, err := m.SHA256(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := v.CheckModel(sum, m.Tokenizer().Hash(), m.Config().Width); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return v, nil
+}
+
+// Parse is Load for a file whose bytes are in memory; name stands for its path
+// in errors. The vectors do not refer to the bytes.
+func Parse(data []byte, name string) (*Vectors, error) {
+	f, err := safetensors.Parse(data)
+	if err != nil {
+		return nil, fmt.Errorf("%w (in %s)", err, name)
+	}
+	v, err := decode(f)
+	if err != nil {
+		return nil, fmt.Errorf("probe: %s: %w", name, err)
+	}
+	return v, nil
+}
+
 func decode(f *safetensors.File) (*Vectors, error) {
 	h, err := readHeader[header](f, vectorsFormat)
 	if err != nil {
@@ -107,16 +162,14 @@ func decode(f *safetensors.File) (*Vectors, error) {
 		}
 		s := SiteVectors{Site: site, ByForm: map[Form][]float32{}, NeutralMean: map[Format][]float32{}, Norm: sh.Norm, Shares: sh.Shares}
 		r := tensorReader{file: f, prefix: site.Key() + "/"}
-		for _, form := range Forms() {
-			s.ByForm[form] = r.read(string(form), e, v.Width)
-		}
+		s.Basis = r.read("neutral_basis", -1, v.Width)
+		r.forms(&s, e, v.Width, v.Provenance.Hands)
 		s.Grand = r.read("grand_mean", v.Width)
 		for _, name := range f.Names() {
 			if format, ok := strings.CutPrefix(name, r.prefix+"neutral_mean."); ok {
 				s.NeutralMean[Format(format)] = r.read("neutral_mean."+format, v.Width)
 			}
 		}
-		s.Basis = r.read("neutral_basis", -1, v.Width)
 		s.ProjectionMean = r.read("projection_mean", e)
 		s.ProjectionSD = r.read("projection_sd", e)
 		if r.err != nil {
@@ -151,6 +204,35 @@ type tensorReader struct {
 	file   *safetensors.File
 	prefix string
 	err    error
+}
+
+// forms reads the forms of a site's vectors, and derives those that the file
+// leaves out (see Vectors.Compact). The site's basis must be there.
+func (r *tensorReader) forms(s *SiteVectors, emotions, width int, hands bool) {
+	for _, form := range Forms() {
+		if _, err := r.file.Info(r.prefix + string(form)); err == nil {
+			s.ByForm[form] = r.read(string(form), emotions, width)
+		}
+	}
+	// Reading what is not there says so.
+	if s.ByForm[Contrast] == nil {
+		s.ByForm[Contrast] = r.read(string(Contrast), emotions, width)
+	}
+	switch {
+	case s.ByForm[PlainContrast] != nil:
+	case hands:
+		s.ByForm[PlainContrast] = r.read(string(PlainContrast), emotions, width)
+	default:
+		s.ByForm[PlainContrast] = s.ByForm[Contrast]
+	}
+	if r.err != nil {
+		return
+	}
+	for denoised, from := range map[Form]Form{Denoised: Contrast, PlainDenoised: PlainContrast} {
+		if s.ByForm[denoised] == nil {
+			s.ByForm[denoised] = without(s.ByForm[from], s.Basis, width)
+		}
+	}
 }
 
 // read gives a tensor of float32 of the given shape; -1 stands for any length.

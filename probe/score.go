@@ -15,7 +15,7 @@ type Score string
 // one large common component, so that Cosine and Dot mostly rank that; use
 // them beside Centered, not instead.
 const (
-	Centered Score = "centered" // cosine(h - c, v), with c the neutral mean of the same text format
+	Centered Score = "centered" // cosine(h - c, v), with c the neutral mean, of texts in the vectors' text format
 	CosineOf Score = "cosine"   // cosine(h, v)
 	Dot      Score = "dot"      // the inner product of h and v, v not normalised
 	Z        Score = "z"        // the projection of h on unit v, standardised over the stories' means

@@ -23,20 +23,7 @@ type Loader func(reference string) (*probe.Vectors, error)
 // Files loads vectors from files, and refuses those that were built from
 // another model than m. The hash of the model's file is computed for that.
 func Files(ctx context.Context, m *llama.Model) Loader {
-	return func(path string) (*probe.Vectors, error) {
-		v, err := probe.Load(path)
-		if err != nil {
-			return nil, err
-		}
-		sum, err := m.SHA256(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if err := v.CheckModel(sum, m.Tokenizer().Hash(), m.Config().Width); err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
-		}
-		return v, nil
-	}
+	return func(path string) (*probe.Vectors, error) { return probe.LoadFor(ctx, path, m) }
 }
 
 // From gives the same vectors for every reference.
