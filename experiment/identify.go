@@ -22,6 +22,12 @@ type IdentifyOptions struct {
 	// the model once more. "" means none. A file that was written with other
 	// vectors is an error; one for another site is not used.
 	Sidecar string
+	// Known are story means of the same model that some build wrote, and
+	// KnownCorpus the corpus of that build: stories among them, for training or
+	// test, are not run through the model again. Another model or pooling, or
+	// another corpus, is an error; means at another site are not used.
+	Known       *probe.StoryFile
+	KnownCorpus *emotion.Corpus
 	// Center says which mean is subtracted from a story's before it is
 	// compared with the vectors in the headline readout, and in those that
 	// are compared with it: "grand", "neutral" or "set"; "" means grand. See
@@ -453,40 +459,110 @@ func (e *identifier) capture(ctx context.Context) error {
 			s.means = append(s.means, m[len(m)-e.v.Width:]...)
 		}
 	}
-	means, err := e.pool(ctx, "test stories", e.test.texts, both)
+	known, err := e.known()
 	if err != nil {
 		return err
 	}
-	split(means, &e.test)
-
-	sites := both
 	kept, err := e.readSidecar()
 	if err != nil {
 		return err
 	}
-	if kept != nil {
-		sites = both[:1] // the embeddings, which need no block
-	}
-	if means, err = e.pool(ctx, "training stories", e.train.texts, sites); err != nil {
-		return err
-	}
-	split(means, &e.train)
 	e.out.TrainMeans = "captured"
+	if kept == nil {
+		kept = known.means(&e.train)
+	}
+	for _, side := range []struct {
+		name string
+		set  *set
+		kept []float32
+	}{{"test stories", &e.test, known.means(&e.test)}, {"training stories", &e.train, kept}} {
+		sites := both
+		if side.kept != nil {
+			sites = both[:1] // the embeddings, which need no block
+		}
+		means, err := e.pool(ctx, side.name, side.set.texts, sites)
+		if err != nil {
+			return err
+		}
+		split(means, side.set)
+		if side.kept != nil {
+			side.set.means = side.kept
+		}
+	}
 	if kept != nil {
-		e.train.means, e.out.TrainMeans = kept, "sidecar"
+		e.out.TrainMeans = "sidecar"
 	}
 
+	e.neutral, err = e.pool(ctx, "neutral texts", neutralTexts(e.runner.Model(), &e.v.Provenance, e.corpus), both[:1])
+	return err
+}
+
+// neutralTexts are the neutral texts of a corpus that vectors of a provenance
+// were built with.
+func neutralTexts(m *llama.Model, p *probe.Provenance, c *emotion.Corpus) []probe.Text {
 	var texts []probe.Text
-	for _, t := range e.corpus.Neutral {
-		if n := e.v.Provenance.Neutral; n == "dialogues" && t.Kind != emotion.KindDialogue || n == "passages" && t.Kind != emotion.KindPassage {
+	for _, t := range c.Neutral {
+		if n := p.Neutral; n == "dialogues" && t.Kind != emotion.KindDialogue || n == "passages" && t.Kind != emotion.KindPassage {
 			continue
 		}
-		if x := probe.Encode(e.runner.Model(), t.Text); len(x.Tokens)-x.Skip >= e.v.Provenance.From {
+		if x := probe.Encode(m, t.Text); len(x.Tokens)-x.Skip >= p.From {
 			texts = append(texts, x)
 		}
 	}
-	e.neutral, err = e.pool(ctx, "neutral texts", texts, both[:1])
-	return err
+	return texts
+}
+
+// knownMeans are the means of stories at the site, and their width.
+type knownMeans struct {
+	of    map[emotion.Story][]float32
+	width int
+}
+
+// known reads IdentifyOptions.Known.
+func (e *identifier) known() (*knownMeans, error) {
+	f, c, p := e.opts.Known, e.opts.KnownCorpus, &e.v.Provenance
+	if f == nil {
+		return &knownMeans{}, nil
+	}
+	q := &f.Provenance
+	for _, x := range []struct {
+		what      string
+		got, want any
+	}{
+		{"model_sha256", q.ModelSHA256, p.ModelSHA256}, {"tokenizer_sha256", q.Tokenizer, p.Tokenizer}, {"format", q.Format, p.Format},
+		{"from", q.From, p.From}, {"precision", q.Precision, p.Precision}, {"width", f.Width, e.v.Width},
+	} {
+		if x.got != x.want {
+			return nil, fmt.Errorf("experiment: known story means: %s is %v, the vectors' %v", x.what, x.got, x.want)
+		}
+	}
+	if c == nil || c.Hash() != q.Corpus {
+		return nil, fmt.Errorf("experiment: known story means: they are of %w than the one given: corpus_sha256 is %s", ErrCorpus, q.Corpus)
+	}
+	k := &knownMeans{of: map[emotion.Story][]float32{}, width: f.Width}
+	if f.Site != e.site.Site {
+		return k, nil
+	}
+	for i, at := range f.Index {
+		if at >= len(c.Stories) {
+			return nil, fmt.Errorf("experiment: known story means: row %d is of story %d of %d", i, at, len(c.Stories))
+		}
+		k.of[c.Stories[at]] = f.Means[i*f.Width:][:f.Width]
+	}
+	return k, nil
+}
+
+// means gives the means of a set's stories, or nil if some are not known.
+func (k *knownMeans) means(s *set) []float32 {
+	out := make([]float32, 0, len(s.stories)*k.width)
+	for _, story := range s.stories {
+		m, ok := k.of[story]
+		if !ok {
+			return nil
+		}
+		out = append(out, m...)
+	}
+	return out
 }
 
 // batchTexts is how many texts go through the model together.
@@ -494,7 +570,14 @@ const batchTexts = 16
 
 // pool gives the means of texts, each of which is long enough to pool.
 func (e *identifier) pool(ctx context.Context, stage string, texts []probe.Text, sites []llama.Site) ([][]float32, error) {
-	c, err := probe.NewCapturer(e.runner, sites, e.v.Provenance.From, false)
+	return poolTexts(ctx, e.runner, e.v.Provenance.From, stage, texts, sites, e.opts.Progress)
+}
+
+// poolTexts gives the means of texts over the tokens from a position on, at
+// sites: one row of all sites' means for each text. Each text must be long
+// enough. progress may be nil.
+func poolTexts(ctx context.Context, r *llama.Runner, from int, stage string, texts []probe.Text, sites []llama.Site, progress func(stage string, done, total int)) ([][]float32, error) {
+	c, err := probe.NewCapturer(r, sites, from, false)
 	if err != nil {
 		return nil, err
 	}
@@ -507,8 +590,8 @@ func (e *identifier) pool(ctx context.Context, stage string, texts []probe.Text,
 		for _, p := range pooled {
 			out = append(out, slices.Clone(p.Means))
 		}
-		if e.opts.Progress != nil {
-			e.opts.Progress(stage, len(out), len(texts))
+		if progress != nil {
+			progress(stage, len(out), len(texts))
 		}
 	}
 	return out, nil

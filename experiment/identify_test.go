@@ -464,3 +464,44 @@ func TestTrainedModel(t *testing.T) {
 	require.Greater(t, got.Top1, 2*got.Readouts[ReadCentered].Top1)
 	require.Greater(t, got.Paired[ReadCenteredGrand][BaseEmbeddings].Top5, 0.0)
 }
+
+// Known story means give what reading the stories again gives.
+func TestIdentifyKnown(t *testing.T) {
+	x := newTrial(t)
+	want := x.identify(t, x.test, IdentifyOptions{Permutations: 20, Bootstrap: 20})
+
+	all, err := emotion.Embedded().Select(emotion.Filter{Emotions: trialEmotions, Topics: slices.Concat(trialTopics, trialHeldOut)})
+	require.NoError(t, err)
+	cut := map[[2]string]string{}
+	for _, c := range []*emotion.Corpus{x.train, x.test} {
+		for _, s := range c.Stories {
+			cut[[2]string{s.Emotion, s.Topic}] = s.Text
+		}
+	}
+	for i := range all.Stories {
+		s := &all.Stories[i]
+		s.Text = cut[[2]string{s.Emotion, s.Topic}]
+	}
+	all.Neutral = nil
+	out := filepath.Join(t.TempDir(), "all.safetensors")
+	_, err = probe.Build(t.Context(), x.runner, all, probe.BuildOptions{Out: out})
+	require.NoError(t, err)
+	known, err := probe.LoadStories(probe.SidecarPath(out))
+	require.NoError(t, err)
+
+	o := IdentifyOptions{Sidecar: "none", Known: known, KnownCorpus: all, Permutations: 20, Bootstrap: 20}
+	read := map[string]int{}
+	o.Progress = func(stage string, done, _ int) { read[stage] = done }
+	got := x.identify(t, x.test, o)
+	require.Equal(t, "sidecar", got.TrainMeans)
+	require.JSONEq(t, toJSON(t, want), toJSON(t, got))
+
+	known.Means[0]++
+	_, err = Identify(t.Context(), x.runner, x.v, x.train, x.test, IdentifyOptions{Known: known, KnownCorpus: all})
+	require.ErrorContains(t, err, "are not those that the vectors were built from", "known means are used")
+	_, err = Identify(t.Context(), x.runner, x.v, x.train, x.test, IdentifyOptions{Known: known, KnownCorpus: x.test})
+	require.ErrorIs(t, err, ErrCorpus)
+	known.Provenance.From++
+	_, err = Identify(t.Context(), x.runner, x.v, x.train, x.test, IdentifyOptions{Known: known, KnownCorpus: all})
+	require.ErrorContains(t, err, "from is 51")
+}
