@@ -24,7 +24,10 @@ var tokensCSS string
 //go:embed page/tokens.js
 var tokensJS string
 
-var tokensTemplate = template.Must(template.New("tokens").Parse(tokensHTML))
+//go:embed page/probe.html
+var probeHTML string
+
+var tokensTemplate = template.Must(template.Must(template.New("tokens").Parse(probeHTML)).Parse(tokensHTML))
 
 // WriteTokens writes a scored text as one HTML file: the text coloured by one
 // emotion, the scores along the text, the means, a table of tokens, and how
@@ -35,7 +38,9 @@ func WriteTokens(w io.Writer, t Tokens) error {
 	}
 	// Names come from files too.
 	t.Emotions, t.Shown = visible(t.Emotions), visible(t.Shown)
-	if err := tokensTemplate.Execute(w, newTokensPage(&t)); err != nil {
+	page := newTokensPage(&t)
+	page.HasTable = true
+	if err := tokensTemplate.Execute(w, page); err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
 	return nil
@@ -65,6 +70,8 @@ type tokensPage struct {
 	Style                 template.CSS
 	Script                template.JS
 	Data                  pageData
+	Prefix                string // of ids, where a page shows several texts
+	HasTable              bool   // the page has the table of tokens too
 
 	Title, Model, Site, SiteWords, Score, Formula, Center, Version string
 	First                                                          string
@@ -159,7 +166,7 @@ func newTokensPage(t *Tokens) *tokensPage {
 		First: t.Emotions[first], Count: counted(len(t.Emotions), "emotion"),
 		Scale: plain(scale), ScaleLow: number(-scale), ScaleHigh: number(scale),
 		TokenCount: counted(len(t.Tokens), "token"), OpenTokens: len(t.Tokens) <= fewTokens,
-		MeanOver: counted(len(t.Tokens)-t.MeanFrom, "token"),
+		MeanOver: counted(t.MeanCount(), "token"),
 	}
 	if len(t.ID) > 0 {
 		id := string(t.ID)
@@ -358,7 +365,10 @@ func (p *tokensPage) addMeans(t *Tokens) {
 			}
 		}
 		low, high, at, cosine := math.Inf(1), math.Inf(-1), 0, 0.0
-		for i := t.MeanFrom; i < len(t.Tokens); i++ {
+		for i := range t.Tokens {
+			if !t.MeanOver(i) {
+				continue
+			}
 			v := float64(t.Scores[i][e])
 			low = min(low, v)
 			if v > high {
@@ -366,7 +376,7 @@ func (p *tokensPage) addMeans(t *Tokens) {
 			}
 			cosine += float64(t.Cosine[i][e])
 		}
-		if n := len(t.Tokens) - t.MeanFrom; n > 0 {
+		if n := t.MeanCount(); n > 0 {
 			r.Cosine, r.Low, r.High = number(cosine/float64(n)), number(low), number(high)
 			r.At = fmt.Sprintf("%d %s", at, short(strconv.Quote(t.Tokens[at].Text), 24))
 		}
@@ -496,5 +506,5 @@ func plural(n int, one, many string) string {
 	if n == 1 {
 		return "1 " + one
 	}
-	return strconv.Itoa(n) + " " + many
+	return thousands(int64(n)) + " " + many
 }

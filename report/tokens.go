@@ -36,6 +36,9 @@ type Tokens struct {
 	// all but BOS.
 	Mean     Means `json:"mean"`
 	MeanFrom int   `json:"mean_from"`
+	// Read are the indices of the tokens that Mean is over, where it is over
+	// some that were asked for.
+	Read []int `json:"read,omitempty"`
 
 	Provenance Provenance `json:"provenance"`
 }
@@ -138,6 +141,11 @@ func (t *Tokens) Check() error {
 	case t.MeanFrom < 0 || t.MeanFrom > len(t.Tokens):
 		return fmt.Errorf("report: mean_from: %d of %d tokens", t.MeanFrom, len(t.Tokens))
 	}
+	for _, i := range t.Read {
+		if i < 0 || i >= len(t.Tokens) {
+			return fmt.Errorf("report: read: %d of %d tokens", i, len(t.Tokens))
+		}
+	}
 	for _, m := range t.Mean {
 		if math.IsInf(m, 0) {
 			return fmt.Errorf("report: mean: %v", m)
@@ -167,6 +175,22 @@ func (t *Tokens) Check() error {
 		}
 	}
 	return nil
+}
+
+// MeanOver reports whether Mean takes the token with an index.
+func (t *Tokens) MeanOver(i int) bool {
+	if len(t.Read) > 0 {
+		return slices.Contains(t.Read, i)
+	}
+	return i >= t.MeanFrom
+}
+
+// MeanCount is the number of tokens that Mean is over.
+func (t *Tokens) MeanCount() int {
+	if len(t.Read) > 0 {
+		return len(t.Read)
+	}
+	return len(t.Tokens) - t.MeanFrom
 }
 
 // Order gives the indices of the emotions from the highest mean to the lowest;
