@@ -6,19 +6,37 @@ import "golang.org/x/sys/cpu"
 
 // Best is the highest level that this build can run on this processor.
 func Best() Level {
-	if cpu.X86.HasAVX2 && cpu.X86.HasFMA {
+	x := &cpu.X86
+	switch {
+	case !x.HasAVX2 || !x.HasFMA:
+		return Generic
+	// These say that the operating system saves the registers, too.
+	case !x.HasAVX512F || !x.HasAVX512BW || !x.HasAVX512DQ || !x.HasAVX512VL:
 		return AVX2
 	}
-	return Generic
+	return AVX512
 }
 
 // Pause tells the processor that the caller spins on memory.
 func Pause() { pause() }
 
-// kernels of one 16-row panel by their number of columns, less one.
-var panels16AVX2 = [...]func(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool){
-	panels16x1AVX2, panels16x2AVX2, panels16x3AVX2, panels16x4AVX2, panels16x5AVX2, panels16x6AVX2,
-}
+// panelKernel multiplies a fixed number of panels with a fixed number of
+// columns.
+type panelKernel = func(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+
+// The kernels of one and of four panels by their number of columns, less one.
+var (
+	panels16AVX2 = []panelKernel{
+		panels16x1AVX2, panels16x2AVX2, panels16x3AVX2, panels16x4AVX2, panels16x5AVX2, panels16x6AVX2,
+	}
+	panels16AVX512 = []panelKernel{
+		panels16x1AVX512, panels16x2AVX512, panels16x3AVX512, panels16x4AVX512, panels16x5AVX512, panels16x6AVX512,
+		panels16x7AVX512, panels16x8AVX512, panels16x9AVX512, panels16x10AVX512, panels16x11AVX512, panels16x12AVX512,
+	}
+	panels64AVX512 = []panelKernel{
+		panels64x1AVX512, panels64x2AVX512, panels64x3AVX512, panels64x4AVX512, panels64x5AVX512, panels64x6AVX512,
+	}
+)
 
 func mulPanels(y []float32, ys int, w []float32, ws int, x []float32, xs int, k, panels, cols int, add bool) {
 	if level < AVX2 || k == 0 {
@@ -26,6 +44,15 @@ func mulPanels(y []float32, ys int, w []float32, ws int, x []float32, xs int, k,
 		return
 	}
 	p := 0
+	if level >= AVX512 {
+		for ; p+4 <= panels; p += 4 {
+			eachColumn(panels64AVX512, y[p*Rows:], ys, w[p*ws:], ws, x, xs, k, cols, add)
+		}
+		for ; p < panels; p++ {
+			eachColumn(panels16AVX512, y[p*Rows:], ys, w[p*ws:], ws, x, xs, k, cols, add)
+		}
+		return
+	}
 	if cols == 1 {
 		// A single column has too few chains to hide the latency of a fused
 		// multiply-add unless four panels run side by side.
@@ -34,10 +61,18 @@ func mulPanels(y []float32, ys int, w []float32, ws int, x []float32, xs int, k,
 		}
 	}
 	for ; p < panels; p++ {
-		for c := 0; c < cols; {
-			n := min(cols-c, len(panels16AVX2))
-			panels16AVX2[n-1](&y[c*ys+p*Rows], ys, &w[p*ws], ws, &x[c*xs], xs, k, add)
-			c += n
+		eachColumn(panels16AVX2, y[p*Rows:], ys, w[p*ws:], ws, x, xs, k, cols, add)
+	}
+}
+
+// eachColumn deals the columns to as few kernels as can take them, and evenly:
+// a kernel with few columns waits for its chains.
+func eachColumn(kernels []panelKernel, y []float32, ys int, w []float32, ws int, x []float32, xs int, k, cols int, add bool) {
+	for parts := (cols + len(kernels) - 1) / len(kernels); parts > 0; parts-- {
+		n := (cols + parts - 1) / parts
+		kernels[n-1](&y[0], ys, &w[0], ws, &x[0], xs, k, add)
+		if cols -= n; cols > 0 {
+			y, x = y[n*ys:], x[n*xs:]
 		}
 	}
 }
@@ -66,19 +101,25 @@ func maxOf(x []float32) float32 {
 }
 
 func expSum(lanes *[16]float32, x []float32, scale, shift float32) {
-	if level < AVX2 {
+	switch {
+	case level >= AVX512:
+		expSumAVX512(lanes, &x[0], len(x), scale, shift)
+	case level >= AVX2:
+		expSumAVX2(lanes, &x[0], len(x), scale, shift)
+	default:
 		expSumGeneric(lanes, x, scale, shift)
-		return
 	}
-	expSumAVX2(lanes, &x[0], len(x), scale, shift)
 }
 
 func siluMul(dst, gate, up []float32) {
-	if level < AVX2 {
+	switch {
+	case level >= AVX512:
+		siluMulAVX512(&dst[0], &gate[0], &up[0], len(dst))
+	case level >= AVX2:
+		siluMulAVX2(&dst[0], &gate[0], &up[0], len(dst))
+	default:
 		siluMulGeneric(dst, gate, up)
-		return
 	}
-	siluMulAVX2(&dst[0], &gate[0], &up[0], len(dst))
 }
 
 func scaleMul(dst, x, w []float32, scale float32) {
@@ -108,9 +149,21 @@ func axpy(dst, x []float32, a float32) {
 // transpose moves as many of the n columns as the kernel can and tells how
 // many.
 func transpose(dst, src []float32, stride, n int) int {
-	if level < AVX2 || n < 8 {
-		return 0
+	switch {
+	case level >= AVX512:
+		transposeAVX512(&dst[0], &src[0], stride, n)
+		return n &^ 3
+	case level >= AVX2:
+		transposeAVX2(&dst[0], &src[0], stride, n)
+		return n &^ 7
 	}
-	transposeAVX2(&dst[0], &src[0], stride, n)
-	return n &^ 7
+	return 0
+}
+
+func dequantizeQ8(dst []float32, src []byte, blocks int) {
+	if level < AVX512 {
+		dequantizeQ8Generic(dst, src, blocks)
+		return
+	}
+	q8AVX512(&dst[0], &src[0], blocks)
 }

@@ -21,10 +21,11 @@
 // # Where things are
 //
 // A kernel family has one file: panels.go (matrices), vector.go (elementwise
-// operations and reductions), exp.go. The public function checks its
+// operations and reductions), exp.go, quant.go. The public function checks its
 // arguments, handles the tail and calls the kernel of the current Level.
-// kernels_amd64.s and its stubs are written by _gen; run `go generate` after a
-// change there.
+// kernels_amd64.s and its stubs are written by _gen, AVX2 by main.go there and
+// AVX-512 by avx512.go; run `go generate` after a change. A level without a
+// kernel of its own for a function uses that of the level below.
 //
 // A further instruction set gets a Level in level.go, a file of kernels, and
 // a case in dispatch_<arch>.go, the only file an architecture's kernels are

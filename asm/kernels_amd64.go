@@ -86,3 +86,113 @@ func transposeAVX2(dst *float32, src *float32, stride int, n int)
 
 // pause tells the processor that the caller spins.
 func pause()
+
+// panels16x1AVX512 multiplies 1 panel(s) of 16 rows with 1 column(s): a register holds 16 sums, acc[p][c] = fma(w[p*ws+16*i:][:16], x[c*xs+i], acc[p][c]) for i < k; see mulPanelsGeneric.
+//
+//go:noescape
+func panels16x1AVX512(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+
+// panels16x2AVX512 multiplies 1 panel(s) of 16 rows with 2 column(s): a register holds 16 sums, acc[p][c] = fma(w[p*ws+16*i:][:16], x[c*xs+i], acc[p][c]) for i < k; see mulPanelsGeneric.
+//
+//go:noescape
+func panels16x2AVX512(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+
+// panels16x3AVX512 multiplies 1 panel(s) of 16 rows with 3 column(s): a register holds 16 sums, acc[p][c] = fma(w[p*ws+16*i:][:16], x[c*xs+i], acc[p][c]) for i < k; see mulPanelsGeneric.
+//
+//go:noescape
+func panels16x3AVX512(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+
+// panels16x4AVX512 multiplies 1 panel(s) of 16 rows with 4 column(s): a register holds 16 sums, acc[p][c] = fma(w[p*ws+16*i:][:16], x[c*xs+i], acc[p][c]) for i < k; see mulPanelsGeneric.
+//
+//go:noescape
+func panels16x4AVX512(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+
+// panels16x5AVX512 multiplies 1 panel(s) of 16 rows with 5 column(s): a register holds 16 sums, acc[p][c] = fma(w[p*ws+16*i:][:16], x[c*xs+i], acc[p][c]) for i < k; see mulPanelsGeneric.
+//
+//go:noescape
+func panels16x5AVX512(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+
+// panels16x6AVX512 multiplies 1 panel(s) of 16 rows with 6 column(s): a register holds 16 sums, acc[p][c] = fma(w[p*ws+16*i:][:16], x[c*xs+i], acc[p][c]) for i < k; see mulPanelsGeneric.
+//
+//go:noescape
+func panels16x6AVX512(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+
+// panels16x7AVX512 multiplies 1 panel(s) of 16 rows with 7 column(s): a register holds 16 sums, acc[p][c] = fma(w[p*ws+16*i:][:16], x[c*xs+i], acc[p][c]) for i < k; see mulPanelsGeneric.
+//
+//go:noescape
+func panels16x7AVX512(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+
+// panels16x8AVX512 multiplies 1 panel(s) of 16 rows with 8 column(s): a register holds 16 sums, acc[p][c] = fma(w[p*ws+16*i:][:16], x[c*xs+i], acc[p][c]) for i < k; see mulPanelsGeneric.
+//
+//go:noescape
+func panels16x8AVX512(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+
+// panels16x9AVX512 multiplies 1 panel(s) of 16 rows with 9 column(s): a register holds 16 sums, acc[p][c] = fma(w[p*ws+16*i:][:16], x[c*xs+i], acc[p][c]) for i < k; see mulPanelsGeneric.
+//
+//go:noescape
+func panels16x9AVX512(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+
+// panels16x10AVX512 multiplies 1 panel(s) of 16 rows with 10 column(s): a register holds 16 sums, acc[p][c] = fma(w[p*ws+16*i:][:16], x[c*xs+i], acc[p][c]) for i < k; see mulPanelsGeneric.
+//
+//go:noescape
+func panels16x10AVX512(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+
+// panels16x11AVX512 multiplies 1 panel(s) of 16 rows with 11 column(s): a register holds 16 sums, acc[p][c] = fma(w[p*ws+16*i:][:16], x[c*xs+i], acc[p][c]) for i < k; see mulPanelsGeneric.
+//
+//go:noescape
+func panels16x11AVX512(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+
+// panels16x12AVX512 multiplies 1 panel(s) of 16 rows with 12 column(s): a register holds 16 sums, acc[p][c] = fma(w[p*ws+16*i:][:16], x[c*xs+i], acc[p][c]) for i < k; see mulPanelsGeneric.
+//
+//go:noescape
+func panels16x12AVX512(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+
+// panels64x1AVX512 multiplies 4 panel(s) of 16 rows with 1 column(s): a register holds 16 sums, acc[p][c] = fma(w[p*ws+16*i:][:16], x[c*xs+i], acc[p][c]) for i < k; see mulPanelsGeneric.
+//
+//go:noescape
+func panels64x1AVX512(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+
+// panels64x2AVX512 multiplies 4 panel(s) of 16 rows with 2 column(s): a register holds 16 sums, acc[p][c] = fma(w[p*ws+16*i:][:16], x[c*xs+i], acc[p][c]) for i < k; see mulPanelsGeneric.
+//
+//go:noescape
+func panels64x2AVX512(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+
+// panels64x3AVX512 multiplies 4 panel(s) of 16 rows with 3 column(s): a register holds 16 sums, acc[p][c] = fma(w[p*ws+16*i:][:16], x[c*xs+i], acc[p][c]) for i < k; see mulPanelsGeneric.
+//
+//go:noescape
+func panels64x3AVX512(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+
+// panels64x4AVX512 multiplies 4 panel(s) of 16 rows with 4 column(s): a register holds 16 sums, acc[p][c] = fma(w[p*ws+16*i:][:16], x[c*xs+i], acc[p][c]) for i < k; see mulPanelsGeneric.
+//
+//go:noescape
+func panels64x4AVX512(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+
+// panels64x5AVX512 multiplies 4 panel(s) of 16 rows with 5 column(s): a register holds 16 sums, acc[p][c] = fma(w[p*ws+16*i:][:16], x[c*xs+i], acc[p][c]) for i < k; see mulPanelsGeneric.
+//
+//go:noescape
+func panels64x5AVX512(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+
+// panels64x6AVX512 multiplies 4 panel(s) of 16 rows with 6 column(s): a register holds 16 sums, acc[p][c] = fma(w[p*ws+16*i:][:16], x[c*xs+i], acc[p][c]) for i < k; see mulPanelsGeneric.
+//
+//go:noescape
+func panels64x6AVX512(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+
+// expSumAVX512 replaces x[i] by e = exp(x[i]*scale - shift) and adds e to lanes[i%16] for i < n, a multiple of 16.
+//
+//go:noescape
+func expSumAVX512(lanes *[16]float32, x *float32, n int, scale float32, shift float32)
+
+// siluMulAVX512 sets dst[i] = gate[i]/(1+exp(-gate[i])) * up[i] for i < n, a multiple of 16.
+//
+//go:noescape
+func siluMulAVX512(dst *float32, gate *float32, up *float32, n int)
+
+// transposeAVX512 sets dst[i*16+r] = src[r*stride+i] for r < 16 and i < n, a multiple of 4.
+//
+//go:noescape
+func transposeAVX512(dst *float32, src *float32, stride int, n int)
+
+// q8AVX512 sets dst[32*b+i] = d*float32(q[i]) for i < 32 and b < blocks, where d is the float16 and q the 32 int8 of the 34 bytes of block b.
+//
+//go:noescape
+func q8AVX512(dst *float32, src *byte, blocks int)

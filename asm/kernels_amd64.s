@@ -1063,3 +1063,1754 @@ done:
 TEXT ·pause(SB), NOSPLIT, $0
 	PAUSE
 	RET
+
+// func panels16x1AVX512(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+// Requires: AVX, AVX512F
+TEXT ·panels16x1AVX512(SB), NOSPLIT, $0-57
+	MOVQ    y+0(FP), AX
+	MOVQ    k+48(FP), CX
+	MOVB    add+56(FP), DL
+	TESTB   DL, DL
+	JZ      zero
+	VMOVUPS (AX), Z0
+	JMP     begin
+
+zero:
+	VPXORD Z0, Z0, Z0
+
+begin:
+	MOVQ  x+32(FP), AX
+	MOVQ  w+16(FP), DX
+	TESTQ CX, CX
+	JZ    done
+
+loop:
+	VMOVUPS          (DX), Z1
+	VFMADD231PS.BCST (AX), Z1, Z0
+	ADDQ             $0x40, DX
+	ADDQ             $0x04, AX
+	DECQ             CX
+	JNZ              loop
+
+done:
+	MOVQ    y+0(FP), AX
+	VMOVUPS Z0, (AX)
+	VZEROUPPER
+	RET
+
+// func panels16x2AVX512(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+// Requires: AVX, AVX512F
+TEXT ·panels16x2AVX512(SB), NOSPLIT, $0-57
+	MOVQ    y+0(FP), AX
+	MOVQ    k+48(FP), CX
+	MOVQ    ys+8(FP), DX
+	SHLQ    $0x02, DX
+	MOVB    add+56(FP), BL
+	TESTB   BL, BL
+	JZ      zero
+	VMOVUPS (AX), Z0
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z1
+	JMP     begin
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+
+begin:
+	MOVQ  x+32(FP), AX
+	MOVQ  xs+40(FP), BX
+	SHLQ  $0x02, BX
+	MOVQ  w+16(FP), SI
+	TESTQ CX, CX
+	JZ    done
+
+loop:
+	VMOVUPS          (SI), Z2
+	VFMADD231PS.BCST (AX), Z2, Z0
+	VFMADD231PS.BCST (AX)(BX*1), Z2, Z1
+	ADDQ             $0x40, SI
+	ADDQ             $0x04, AX
+	DECQ             CX
+	JNZ              loop
+
+done:
+	MOVQ    y+0(FP), AX
+	VMOVUPS Z0, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z1, (AX)
+	VZEROUPPER
+	RET
+
+// func panels16x3AVX512(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+// Requires: AVX, AVX512F
+TEXT ·panels16x3AVX512(SB), NOSPLIT, $0-57
+	MOVQ    y+0(FP), AX
+	MOVQ    k+48(FP), CX
+	MOVQ    ys+8(FP), DX
+	SHLQ    $0x02, DX
+	MOVB    add+56(FP), BL
+	TESTB   BL, BL
+	JZ      zero
+	VMOVUPS (AX), Z0
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z1
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z2
+	JMP     begin
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+
+begin:
+	MOVQ  x+32(FP), AX
+	MOVQ  xs+40(FP), BX
+	SHLQ  $0x02, BX
+	MOVQ  w+16(FP), SI
+	TESTQ CX, CX
+	JZ    done
+
+loop:
+	VMOVUPS          (SI), Z3
+	VFMADD231PS.BCST (AX), Z3, Z0
+	VFMADD231PS.BCST (AX)(BX*1), Z3, Z1
+	VFMADD231PS.BCST (AX)(BX*2), Z3, Z2
+	ADDQ             $0x40, SI
+	ADDQ             $0x04, AX
+	DECQ             CX
+	JNZ              loop
+
+done:
+	MOVQ    y+0(FP), AX
+	VMOVUPS Z0, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z1, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z2, (AX)
+	VZEROUPPER
+	RET
+
+// func panels16x4AVX512(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+// Requires: AVX, AVX512F
+TEXT ·panels16x4AVX512(SB), NOSPLIT, $0-57
+	MOVQ    y+0(FP), AX
+	MOVQ    k+48(FP), CX
+	MOVQ    ys+8(FP), DX
+	SHLQ    $0x02, DX
+	MOVB    add+56(FP), BL
+	TESTB   BL, BL
+	JZ      zero
+	VMOVUPS (AX), Z0
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z1
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z2
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z3
+	JMP     begin
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+
+begin:
+	MOVQ  x+32(FP), AX
+	MOVQ  xs+40(FP), BX
+	SHLQ  $0x02, BX
+	LEAQ  (AX)(BX*2), SI
+	ADDQ  BX, SI
+	MOVQ  w+16(FP), DI
+	TESTQ CX, CX
+	JZ    done
+
+loop:
+	VMOVUPS          (DI), Z4
+	VFMADD231PS.BCST (AX), Z4, Z0
+	VFMADD231PS.BCST (AX)(BX*1), Z4, Z1
+	VFMADD231PS.BCST (AX)(BX*2), Z4, Z2
+	VFMADD231PS.BCST (SI), Z4, Z3
+	ADDQ             $0x40, DI
+	ADDQ             $0x04, AX
+	ADDQ             $0x04, SI
+	DECQ             CX
+	JNZ              loop
+
+done:
+	MOVQ    y+0(FP), AX
+	VMOVUPS Z0, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z1, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z2, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z3, (AX)
+	VZEROUPPER
+	RET
+
+// func panels16x5AVX512(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+// Requires: AVX, AVX512F
+TEXT ·panels16x5AVX512(SB), NOSPLIT, $0-57
+	MOVQ    y+0(FP), AX
+	MOVQ    k+48(FP), CX
+	MOVQ    ys+8(FP), DX
+	SHLQ    $0x02, DX
+	MOVB    add+56(FP), BL
+	TESTB   BL, BL
+	JZ      zero
+	VMOVUPS (AX), Z0
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z1
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z2
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z3
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z4
+	JMP     begin
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+
+begin:
+	MOVQ  x+32(FP), AX
+	MOVQ  xs+40(FP), BX
+	SHLQ  $0x02, BX
+	LEAQ  (AX)(BX*2), SI
+	ADDQ  BX, SI
+	MOVQ  w+16(FP), DI
+	TESTQ CX, CX
+	JZ    done
+
+loop:
+	VMOVUPS          (DI), Z5
+	VFMADD231PS.BCST (AX), Z5, Z0
+	VFMADD231PS.BCST (AX)(BX*1), Z5, Z1
+	VFMADD231PS.BCST (AX)(BX*2), Z5, Z2
+	VFMADD231PS.BCST (SI), Z5, Z3
+	VFMADD231PS.BCST (SI)(BX*1), Z5, Z4
+	ADDQ             $0x40, DI
+	ADDQ             $0x04, AX
+	ADDQ             $0x04, SI
+	DECQ             CX
+	JNZ              loop
+
+done:
+	MOVQ    y+0(FP), AX
+	VMOVUPS Z0, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z1, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z2, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z3, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z4, (AX)
+	VZEROUPPER
+	RET
+
+// func panels16x6AVX512(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+// Requires: AVX, AVX512F
+TEXT ·panels16x6AVX512(SB), NOSPLIT, $0-57
+	MOVQ    y+0(FP), AX
+	MOVQ    k+48(FP), CX
+	MOVQ    ys+8(FP), DX
+	SHLQ    $0x02, DX
+	MOVB    add+56(FP), BL
+	TESTB   BL, BL
+	JZ      zero
+	VMOVUPS (AX), Z0
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z1
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z2
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z3
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z4
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z5
+	JMP     begin
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+
+begin:
+	MOVQ  x+32(FP), AX
+	MOVQ  xs+40(FP), BX
+	SHLQ  $0x02, BX
+	LEAQ  (AX)(BX*2), SI
+	ADDQ  BX, SI
+	MOVQ  w+16(FP), DI
+	TESTQ CX, CX
+	JZ    done
+
+loop:
+	VMOVUPS          (DI), Z6
+	VFMADD231PS.BCST (AX), Z6, Z0
+	VFMADD231PS.BCST (AX)(BX*1), Z6, Z1
+	VFMADD231PS.BCST (AX)(BX*2), Z6, Z2
+	VFMADD231PS.BCST (SI), Z6, Z3
+	VFMADD231PS.BCST (SI)(BX*1), Z6, Z4
+	VFMADD231PS.BCST (SI)(BX*2), Z6, Z5
+	ADDQ             $0x40, DI
+	ADDQ             $0x04, AX
+	ADDQ             $0x04, SI
+	DECQ             CX
+	JNZ              loop
+
+done:
+	MOVQ    y+0(FP), AX
+	VMOVUPS Z0, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z1, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z2, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z3, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z4, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z5, (AX)
+	VZEROUPPER
+	RET
+
+// func panels16x7AVX512(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+// Requires: AVX, AVX512F
+TEXT ·panels16x7AVX512(SB), NOSPLIT, $0-57
+	MOVQ    y+0(FP), AX
+	MOVQ    k+48(FP), CX
+	MOVQ    ys+8(FP), DX
+	SHLQ    $0x02, DX
+	MOVB    add+56(FP), BL
+	TESTB   BL, BL
+	JZ      zero
+	VMOVUPS (AX), Z0
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z1
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z2
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z3
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z4
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z5
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z6
+	JMP     begin
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+
+begin:
+	MOVQ  x+32(FP), AX
+	MOVQ  xs+40(FP), BX
+	SHLQ  $0x02, BX
+	LEAQ  (AX)(BX*2), SI
+	ADDQ  BX, SI
+	LEAQ  (SI)(BX*2), DI
+	ADDQ  BX, DI
+	MOVQ  w+16(FP), R8
+	TESTQ CX, CX
+	JZ    done
+
+loop:
+	VMOVUPS          (R8), Z7
+	VFMADD231PS.BCST (AX), Z7, Z0
+	VFMADD231PS.BCST (AX)(BX*1), Z7, Z1
+	VFMADD231PS.BCST (AX)(BX*2), Z7, Z2
+	VFMADD231PS.BCST (SI), Z7, Z3
+	VFMADD231PS.BCST (SI)(BX*1), Z7, Z4
+	VFMADD231PS.BCST (SI)(BX*2), Z7, Z5
+	VFMADD231PS.BCST (DI), Z7, Z6
+	ADDQ             $0x40, R8
+	ADDQ             $0x04, AX
+	ADDQ             $0x04, SI
+	ADDQ             $0x04, DI
+	DECQ             CX
+	JNZ              loop
+
+done:
+	MOVQ    y+0(FP), AX
+	VMOVUPS Z0, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z1, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z2, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z3, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z4, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z5, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z6, (AX)
+	VZEROUPPER
+	RET
+
+// func panels16x8AVX512(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+// Requires: AVX, AVX512F
+TEXT ·panels16x8AVX512(SB), NOSPLIT, $0-57
+	MOVQ    y+0(FP), AX
+	MOVQ    k+48(FP), CX
+	MOVQ    ys+8(FP), DX
+	SHLQ    $0x02, DX
+	MOVB    add+56(FP), BL
+	TESTB   BL, BL
+	JZ      zero
+	VMOVUPS (AX), Z0
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z1
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z2
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z3
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z4
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z5
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z6
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z7
+	JMP     begin
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+
+begin:
+	MOVQ  x+32(FP), AX
+	MOVQ  xs+40(FP), BX
+	SHLQ  $0x02, BX
+	LEAQ  (AX)(BX*2), SI
+	ADDQ  BX, SI
+	LEAQ  (SI)(BX*2), DI
+	ADDQ  BX, DI
+	MOVQ  w+16(FP), R8
+	TESTQ CX, CX
+	JZ    done
+
+loop:
+	VMOVUPS          (R8), Z8
+	VFMADD231PS.BCST (AX), Z8, Z0
+	VFMADD231PS.BCST (AX)(BX*1), Z8, Z1
+	VFMADD231PS.BCST (AX)(BX*2), Z8, Z2
+	VFMADD231PS.BCST (SI), Z8, Z3
+	VFMADD231PS.BCST (SI)(BX*1), Z8, Z4
+	VFMADD231PS.BCST (SI)(BX*2), Z8, Z5
+	VFMADD231PS.BCST (DI), Z8, Z6
+	VFMADD231PS.BCST (DI)(BX*1), Z8, Z7
+	ADDQ             $0x40, R8
+	ADDQ             $0x04, AX
+	ADDQ             $0x04, SI
+	ADDQ             $0x04, DI
+	DECQ             CX
+	JNZ              loop
+
+done:
+	MOVQ    y+0(FP), AX
+	VMOVUPS Z0, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z1, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z2, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z3, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z4, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z5, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z6, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z7, (AX)
+	VZEROUPPER
+	RET
+
+// func panels16x9AVX512(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+// Requires: AVX, AVX512F
+TEXT ·panels16x9AVX512(SB), NOSPLIT, $0-57
+	MOVQ    y+0(FP), AX
+	MOVQ    k+48(FP), CX
+	MOVQ    ys+8(FP), DX
+	SHLQ    $0x02, DX
+	MOVB    add+56(FP), BL
+	TESTB   BL, BL
+	JZ      zero
+	VMOVUPS (AX), Z0
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z1
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z2
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z3
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z4
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z5
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z6
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z7
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z8
+	JMP     begin
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+
+begin:
+	MOVQ  x+32(FP), AX
+	MOVQ  xs+40(FP), BX
+	SHLQ  $0x02, BX
+	LEAQ  (AX)(BX*2), SI
+	ADDQ  BX, SI
+	LEAQ  (SI)(BX*2), DI
+	ADDQ  BX, DI
+	MOVQ  w+16(FP), R8
+	TESTQ CX, CX
+	JZ    done
+
+loop:
+	VMOVUPS          (R8), Z9
+	VFMADD231PS.BCST (AX), Z9, Z0
+	VFMADD231PS.BCST (AX)(BX*1), Z9, Z1
+	VFMADD231PS.BCST (AX)(BX*2), Z9, Z2
+	VFMADD231PS.BCST (SI), Z9, Z3
+	VFMADD231PS.BCST (SI)(BX*1), Z9, Z4
+	VFMADD231PS.BCST (SI)(BX*2), Z9, Z5
+	VFMADD231PS.BCST (DI), Z9, Z6
+	VFMADD231PS.BCST (DI)(BX*1), Z9, Z7
+	VFMADD231PS.BCST (DI)(BX*2), Z9, Z8
+	ADDQ             $0x40, R8
+	ADDQ             $0x04, AX
+	ADDQ             $0x04, SI
+	ADDQ             $0x04, DI
+	DECQ             CX
+	JNZ              loop
+
+done:
+	MOVQ    y+0(FP), AX
+	VMOVUPS Z0, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z1, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z2, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z3, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z4, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z5, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z6, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z7, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z8, (AX)
+	VZEROUPPER
+	RET
+
+// func panels16x10AVX512(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+// Requires: AVX, AVX512F
+TEXT ·panels16x10AVX512(SB), NOSPLIT, $0-57
+	MOVQ    y+0(FP), AX
+	MOVQ    k+48(FP), CX
+	MOVQ    ys+8(FP), DX
+	SHLQ    $0x02, DX
+	MOVB    add+56(FP), BL
+	TESTB   BL, BL
+	JZ      zero
+	VMOVUPS (AX), Z0
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z1
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z2
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z3
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z4
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z5
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z6
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z7
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z8
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z9
+	JMP     begin
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+
+begin:
+	MOVQ  x+32(FP), AX
+	MOVQ  xs+40(FP), BX
+	SHLQ  $0x02, BX
+	LEAQ  (AX)(BX*2), SI
+	ADDQ  BX, SI
+	LEAQ  (SI)(BX*2), DI
+	ADDQ  BX, DI
+	LEAQ  (DI)(BX*2), R8
+	ADDQ  BX, R8
+	MOVQ  w+16(FP), R9
+	TESTQ CX, CX
+	JZ    done
+
+loop:
+	VMOVUPS          (R9), Z10
+	VFMADD231PS.BCST (AX), Z10, Z0
+	VFMADD231PS.BCST (AX)(BX*1), Z10, Z1
+	VFMADD231PS.BCST (AX)(BX*2), Z10, Z2
+	VFMADD231PS.BCST (SI), Z10, Z3
+	VFMADD231PS.BCST (SI)(BX*1), Z10, Z4
+	VFMADD231PS.BCST (SI)(BX*2), Z10, Z5
+	VFMADD231PS.BCST (DI), Z10, Z6
+	VFMADD231PS.BCST (DI)(BX*1), Z10, Z7
+	VFMADD231PS.BCST (DI)(BX*2), Z10, Z8
+	VFMADD231PS.BCST (R8), Z10, Z9
+	ADDQ             $0x40, R9
+	ADDQ             $0x04, AX
+	ADDQ             $0x04, SI
+	ADDQ             $0x04, DI
+	ADDQ             $0x04, R8
+	DECQ             CX
+	JNZ              loop
+
+done:
+	MOVQ    y+0(FP), AX
+	VMOVUPS Z0, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z1, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z2, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z3, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z4, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z5, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z6, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z7, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z8, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z9, (AX)
+	VZEROUPPER
+	RET
+
+// func panels16x11AVX512(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+// Requires: AVX, AVX512F
+TEXT ·panels16x11AVX512(SB), NOSPLIT, $0-57
+	MOVQ    y+0(FP), AX
+	MOVQ    k+48(FP), CX
+	MOVQ    ys+8(FP), DX
+	SHLQ    $0x02, DX
+	MOVB    add+56(FP), BL
+	TESTB   BL, BL
+	JZ      zero
+	VMOVUPS (AX), Z0
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z1
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z2
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z3
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z4
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z5
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z6
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z7
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z8
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z9
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z10
+	JMP     begin
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+
+begin:
+	MOVQ  x+32(FP), AX
+	MOVQ  xs+40(FP), BX
+	SHLQ  $0x02, BX
+	LEAQ  (AX)(BX*2), SI
+	ADDQ  BX, SI
+	LEAQ  (SI)(BX*2), DI
+	ADDQ  BX, DI
+	LEAQ  (DI)(BX*2), R8
+	ADDQ  BX, R8
+	MOVQ  w+16(FP), R9
+	TESTQ CX, CX
+	JZ    done
+
+loop:
+	VMOVUPS          (R9), Z11
+	VFMADD231PS.BCST (AX), Z11, Z0
+	VFMADD231PS.BCST (AX)(BX*1), Z11, Z1
+	VFMADD231PS.BCST (AX)(BX*2), Z11, Z2
+	VFMADD231PS.BCST (SI), Z11, Z3
+	VFMADD231PS.BCST (SI)(BX*1), Z11, Z4
+	VFMADD231PS.BCST (SI)(BX*2), Z11, Z5
+	VFMADD231PS.BCST (DI), Z11, Z6
+	VFMADD231PS.BCST (DI)(BX*1), Z11, Z7
+	VFMADD231PS.BCST (DI)(BX*2), Z11, Z8
+	VFMADD231PS.BCST (R8), Z11, Z9
+	VFMADD231PS.BCST (R8)(BX*1), Z11, Z10
+	ADDQ             $0x40, R9
+	ADDQ             $0x04, AX
+	ADDQ             $0x04, SI
+	ADDQ             $0x04, DI
+	ADDQ             $0x04, R8
+	DECQ             CX
+	JNZ              loop
+
+done:
+	MOVQ    y+0(FP), AX
+	VMOVUPS Z0, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z1, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z2, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z3, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z4, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z5, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z6, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z7, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z8, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z9, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z10, (AX)
+	VZEROUPPER
+	RET
+
+// func panels16x12AVX512(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+// Requires: AVX, AVX512F
+TEXT ·panels16x12AVX512(SB), NOSPLIT, $0-57
+	MOVQ    y+0(FP), AX
+	MOVQ    k+48(FP), CX
+	MOVQ    ys+8(FP), DX
+	SHLQ    $0x02, DX
+	MOVB    add+56(FP), BL
+	TESTB   BL, BL
+	JZ      zero
+	VMOVUPS (AX), Z0
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z1
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z2
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z3
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z4
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z5
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z6
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z7
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z8
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z9
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z10
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z11
+	JMP     begin
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+
+begin:
+	MOVQ  x+32(FP), AX
+	MOVQ  xs+40(FP), BX
+	SHLQ  $0x02, BX
+	LEAQ  (AX)(BX*2), SI
+	ADDQ  BX, SI
+	LEAQ  (SI)(BX*2), DI
+	ADDQ  BX, DI
+	LEAQ  (DI)(BX*2), R8
+	ADDQ  BX, R8
+	MOVQ  w+16(FP), R9
+	TESTQ CX, CX
+	JZ    done
+
+loop:
+	VMOVUPS          (R9), Z12
+	VFMADD231PS.BCST (AX), Z12, Z0
+	VFMADD231PS.BCST (AX)(BX*1), Z12, Z1
+	VFMADD231PS.BCST (AX)(BX*2), Z12, Z2
+	VFMADD231PS.BCST (SI), Z12, Z3
+	VFMADD231PS.BCST (SI)(BX*1), Z12, Z4
+	VFMADD231PS.BCST (SI)(BX*2), Z12, Z5
+	VFMADD231PS.BCST (DI), Z12, Z6
+	VFMADD231PS.BCST (DI)(BX*1), Z12, Z7
+	VFMADD231PS.BCST (DI)(BX*2), Z12, Z8
+	VFMADD231PS.BCST (R8), Z12, Z9
+	VFMADD231PS.BCST (R8)(BX*1), Z12, Z10
+	VFMADD231PS.BCST (R8)(BX*2), Z12, Z11
+	ADDQ             $0x40, R9
+	ADDQ             $0x04, AX
+	ADDQ             $0x04, SI
+	ADDQ             $0x04, DI
+	ADDQ             $0x04, R8
+	DECQ             CX
+	JNZ              loop
+
+done:
+	MOVQ    y+0(FP), AX
+	VMOVUPS Z0, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z1, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z2, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z3, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z4, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z5, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z6, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z7, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z8, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z9, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z10, (AX)
+	ADDQ    DX, AX
+	VMOVUPS Z11, (AX)
+	VZEROUPPER
+	RET
+
+// func panels64x1AVX512(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+// Requires: AVX, AVX512F
+TEXT ·panels64x1AVX512(SB), NOSPLIT, $0-57
+	MOVQ    y+0(FP), AX
+	MOVQ    k+48(FP), CX
+	MOVB    add+56(FP), DL
+	TESTB   DL, DL
+	JZ      zero
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS 128(AX), Z2
+	VMOVUPS 192(AX), Z3
+	JMP     begin
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+
+begin:
+	MOVQ  x+32(FP), AX
+	MOVQ  w+16(FP), DX
+	MOVQ  ws+24(FP), BX
+	SHLQ  $0x02, BX
+	LEAQ  (DX)(BX*2), SI
+	ADDQ  BX, SI
+	TESTQ CX, CX
+	JZ    done
+
+loop:
+	VMOVUPS      (DX), Z4
+	VMOVUPS      (DX)(BX*1), Z5
+	VMOVUPS      (DX)(BX*2), Z6
+	VMOVUPS      (SI), Z7
+	VBROADCASTSS (AX), Z8
+	VFMADD231PS  Z8, Z4, Z0
+	VFMADD231PS  Z8, Z5, Z1
+	VFMADD231PS  Z8, Z6, Z2
+	VFMADD231PS  Z8, Z7, Z3
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, SI
+	ADDQ         $0x04, AX
+	DECQ         CX
+	JNZ          loop
+
+done:
+	MOVQ    y+0(FP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VZEROUPPER
+	RET
+
+// func panels64x2AVX512(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+// Requires: AVX, AVX512F
+TEXT ·panels64x2AVX512(SB), NOSPLIT, $0-57
+	MOVQ    y+0(FP), AX
+	MOVQ    k+48(FP), CX
+	MOVQ    ys+8(FP), DX
+	SHLQ    $0x02, DX
+	MOVB    add+56(FP), BL
+	TESTB   BL, BL
+	JZ      zero
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS 128(AX), Z2
+	VMOVUPS 192(AX), Z3
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z4
+	VMOVUPS 64(AX), Z5
+	VMOVUPS 128(AX), Z6
+	VMOVUPS 192(AX), Z7
+	JMP     begin
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+
+begin:
+	MOVQ  x+32(FP), AX
+	MOVQ  xs+40(FP), BX
+	SHLQ  $0x02, BX
+	MOVQ  w+16(FP), SI
+	MOVQ  ws+24(FP), DI
+	SHLQ  $0x02, DI
+	LEAQ  (SI)(DI*2), R8
+	ADDQ  DI, R8
+	TESTQ CX, CX
+	JZ    done
+
+loop:
+	VMOVUPS      (SI), Z8
+	VMOVUPS      (SI)(DI*1), Z9
+	VMOVUPS      (SI)(DI*2), Z10
+	VMOVUPS      (R8), Z11
+	VBROADCASTSS (AX), Z12
+	VFMADD231PS  Z12, Z8, Z0
+	VFMADD231PS  Z12, Z9, Z1
+	VFMADD231PS  Z12, Z10, Z2
+	VFMADD231PS  Z12, Z11, Z3
+	VBROADCASTSS (AX)(BX*1), Z12
+	VFMADD231PS  Z12, Z8, Z4
+	VFMADD231PS  Z12, Z9, Z5
+	VFMADD231PS  Z12, Z10, Z6
+	VFMADD231PS  Z12, Z11, Z7
+	ADDQ         $0x40, SI
+	ADDQ         $0x40, R8
+	ADDQ         $0x04, AX
+	DECQ         CX
+	JNZ          loop
+
+done:
+	MOVQ    y+0(FP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	ADDQ    DX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, 64(AX)
+	VMOVUPS Z6, 128(AX)
+	VMOVUPS Z7, 192(AX)
+	VZEROUPPER
+	RET
+
+// func panels64x3AVX512(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+// Requires: AVX, AVX512F
+TEXT ·panels64x3AVX512(SB), NOSPLIT, $0-57
+	MOVQ    y+0(FP), AX
+	MOVQ    k+48(FP), CX
+	MOVQ    ys+8(FP), DX
+	SHLQ    $0x02, DX
+	MOVB    add+56(FP), BL
+	TESTB   BL, BL
+	JZ      zero
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS 128(AX), Z2
+	VMOVUPS 192(AX), Z3
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z4
+	VMOVUPS 64(AX), Z5
+	VMOVUPS 128(AX), Z6
+	VMOVUPS 192(AX), Z7
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z8
+	VMOVUPS 64(AX), Z9
+	VMOVUPS 128(AX), Z10
+	VMOVUPS 192(AX), Z11
+	JMP     begin
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+
+begin:
+	MOVQ  x+32(FP), AX
+	MOVQ  xs+40(FP), BX
+	SHLQ  $0x02, BX
+	MOVQ  w+16(FP), SI
+	MOVQ  ws+24(FP), DI
+	SHLQ  $0x02, DI
+	LEAQ  (SI)(DI*2), R8
+	ADDQ  DI, R8
+	TESTQ CX, CX
+	JZ    done
+
+loop:
+	VMOVUPS      (SI), Z12
+	VMOVUPS      (SI)(DI*1), Z13
+	VMOVUPS      (SI)(DI*2), Z14
+	VMOVUPS      (R8), Z15
+	VBROADCASTSS (AX), Z16
+	VFMADD231PS  Z16, Z12, Z0
+	VFMADD231PS  Z16, Z13, Z1
+	VFMADD231PS  Z16, Z14, Z2
+	VFMADD231PS  Z16, Z15, Z3
+	VBROADCASTSS (AX)(BX*1), Z16
+	VFMADD231PS  Z16, Z12, Z4
+	VFMADD231PS  Z16, Z13, Z5
+	VFMADD231PS  Z16, Z14, Z6
+	VFMADD231PS  Z16, Z15, Z7
+	VBROADCASTSS (AX)(BX*2), Z16
+	VFMADD231PS  Z16, Z12, Z8
+	VFMADD231PS  Z16, Z13, Z9
+	VFMADD231PS  Z16, Z14, Z10
+	VFMADD231PS  Z16, Z15, Z11
+	ADDQ         $0x40, SI
+	ADDQ         $0x40, R8
+	ADDQ         $0x04, AX
+	DECQ         CX
+	JNZ          loop
+
+done:
+	MOVQ    y+0(FP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	ADDQ    DX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, 64(AX)
+	VMOVUPS Z6, 128(AX)
+	VMOVUPS Z7, 192(AX)
+	ADDQ    DX, AX
+	VMOVUPS Z8, (AX)
+	VMOVUPS Z9, 64(AX)
+	VMOVUPS Z10, 128(AX)
+	VMOVUPS Z11, 192(AX)
+	VZEROUPPER
+	RET
+
+// func panels64x4AVX512(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+// Requires: AVX, AVX512F
+TEXT ·panels64x4AVX512(SB), NOSPLIT, $0-57
+	MOVQ    y+0(FP), AX
+	MOVQ    k+48(FP), CX
+	MOVQ    ys+8(FP), DX
+	SHLQ    $0x02, DX
+	MOVB    add+56(FP), BL
+	TESTB   BL, BL
+	JZ      zero
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS 128(AX), Z2
+	VMOVUPS 192(AX), Z3
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z4
+	VMOVUPS 64(AX), Z5
+	VMOVUPS 128(AX), Z6
+	VMOVUPS 192(AX), Z7
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z8
+	VMOVUPS 64(AX), Z9
+	VMOVUPS 128(AX), Z10
+	VMOVUPS 192(AX), Z11
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z12
+	VMOVUPS 64(AX), Z13
+	VMOVUPS 128(AX), Z14
+	VMOVUPS 192(AX), Z15
+	JMP     begin
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+
+begin:
+	MOVQ  x+32(FP), AX
+	MOVQ  xs+40(FP), BX
+	SHLQ  $0x02, BX
+	LEAQ  (AX)(BX*2), SI
+	ADDQ  BX, SI
+	MOVQ  w+16(FP), DI
+	MOVQ  ws+24(FP), R8
+	SHLQ  $0x02, R8
+	LEAQ  (DI)(R8*2), R9
+	ADDQ  R8, R9
+	TESTQ CX, CX
+	JZ    done
+
+loop:
+	VMOVUPS      (DI), Z16
+	VMOVUPS      (DI)(R8*1), Z17
+	VMOVUPS      (DI)(R8*2), Z18
+	VMOVUPS      (R9), Z19
+	VBROADCASTSS (AX), Z20
+	VFMADD231PS  Z20, Z16, Z0
+	VFMADD231PS  Z20, Z17, Z1
+	VFMADD231PS  Z20, Z18, Z2
+	VFMADD231PS  Z20, Z19, Z3
+	VBROADCASTSS (AX)(BX*1), Z20
+	VFMADD231PS  Z20, Z16, Z4
+	VFMADD231PS  Z20, Z17, Z5
+	VFMADD231PS  Z20, Z18, Z6
+	VFMADD231PS  Z20, Z19, Z7
+	VBROADCASTSS (AX)(BX*2), Z20
+	VFMADD231PS  Z20, Z16, Z8
+	VFMADD231PS  Z20, Z17, Z9
+	VFMADD231PS  Z20, Z18, Z10
+	VFMADD231PS  Z20, Z19, Z11
+	VBROADCASTSS (SI), Z20
+	VFMADD231PS  Z20, Z16, Z12
+	VFMADD231PS  Z20, Z17, Z13
+	VFMADD231PS  Z20, Z18, Z14
+	VFMADD231PS  Z20, Z19, Z15
+	ADDQ         $0x40, DI
+	ADDQ         $0x40, R9
+	ADDQ         $0x04, AX
+	ADDQ         $0x04, SI
+	DECQ         CX
+	JNZ          loop
+
+done:
+	MOVQ    y+0(FP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	ADDQ    DX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, 64(AX)
+	VMOVUPS Z6, 128(AX)
+	VMOVUPS Z7, 192(AX)
+	ADDQ    DX, AX
+	VMOVUPS Z8, (AX)
+	VMOVUPS Z9, 64(AX)
+	VMOVUPS Z10, 128(AX)
+	VMOVUPS Z11, 192(AX)
+	ADDQ    DX, AX
+	VMOVUPS Z12, (AX)
+	VMOVUPS Z13, 64(AX)
+	VMOVUPS Z14, 128(AX)
+	VMOVUPS Z15, 192(AX)
+	VZEROUPPER
+	RET
+
+// func panels64x5AVX512(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+// Requires: AVX, AVX512F
+TEXT ·panels64x5AVX512(SB), NOSPLIT, $0-57
+	MOVQ    y+0(FP), AX
+	MOVQ    k+48(FP), CX
+	MOVQ    ys+8(FP), DX
+	SHLQ    $0x02, DX
+	MOVB    add+56(FP), BL
+	TESTB   BL, BL
+	JZ      zero
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS 128(AX), Z2
+	VMOVUPS 192(AX), Z3
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z4
+	VMOVUPS 64(AX), Z5
+	VMOVUPS 128(AX), Z6
+	VMOVUPS 192(AX), Z7
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z8
+	VMOVUPS 64(AX), Z9
+	VMOVUPS 128(AX), Z10
+	VMOVUPS 192(AX), Z11
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z12
+	VMOVUPS 64(AX), Z13
+	VMOVUPS 128(AX), Z14
+	VMOVUPS 192(AX), Z15
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z16
+	VMOVUPS 64(AX), Z17
+	VMOVUPS 128(AX), Z18
+	VMOVUPS 192(AX), Z19
+	JMP     begin
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+
+begin:
+	MOVQ  x+32(FP), AX
+	MOVQ  xs+40(FP), BX
+	SHLQ  $0x02, BX
+	LEAQ  (AX)(BX*2), SI
+	ADDQ  BX, SI
+	MOVQ  w+16(FP), DI
+	MOVQ  ws+24(FP), R8
+	SHLQ  $0x02, R8
+	LEAQ  (DI)(R8*2), R9
+	ADDQ  R8, R9
+	TESTQ CX, CX
+	JZ    done
+
+loop:
+	VMOVUPS      (DI), Z20
+	VMOVUPS      (DI)(R8*1), Z21
+	VMOVUPS      (DI)(R8*2), Z22
+	VMOVUPS      (R9), Z23
+	VBROADCASTSS (AX), Z24
+	VFMADD231PS  Z24, Z20, Z0
+	VFMADD231PS  Z24, Z21, Z1
+	VFMADD231PS  Z24, Z22, Z2
+	VFMADD231PS  Z24, Z23, Z3
+	VBROADCASTSS (AX)(BX*1), Z24
+	VFMADD231PS  Z24, Z20, Z4
+	VFMADD231PS  Z24, Z21, Z5
+	VFMADD231PS  Z24, Z22, Z6
+	VFMADD231PS  Z24, Z23, Z7
+	VBROADCASTSS (AX)(BX*2), Z24
+	VFMADD231PS  Z24, Z20, Z8
+	VFMADD231PS  Z24, Z21, Z9
+	VFMADD231PS  Z24, Z22, Z10
+	VFMADD231PS  Z24, Z23, Z11
+	VBROADCASTSS (SI), Z24
+	VFMADD231PS  Z24, Z20, Z12
+	VFMADD231PS  Z24, Z21, Z13
+	VFMADD231PS  Z24, Z22, Z14
+	VFMADD231PS  Z24, Z23, Z15
+	VBROADCASTSS (SI)(BX*1), Z24
+	VFMADD231PS  Z24, Z20, Z16
+	VFMADD231PS  Z24, Z21, Z17
+	VFMADD231PS  Z24, Z22, Z18
+	VFMADD231PS  Z24, Z23, Z19
+	ADDQ         $0x40, DI
+	ADDQ         $0x40, R9
+	ADDQ         $0x04, AX
+	ADDQ         $0x04, SI
+	DECQ         CX
+	JNZ          loop
+
+done:
+	MOVQ    y+0(FP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	ADDQ    DX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, 64(AX)
+	VMOVUPS Z6, 128(AX)
+	VMOVUPS Z7, 192(AX)
+	ADDQ    DX, AX
+	VMOVUPS Z8, (AX)
+	VMOVUPS Z9, 64(AX)
+	VMOVUPS Z10, 128(AX)
+	VMOVUPS Z11, 192(AX)
+	ADDQ    DX, AX
+	VMOVUPS Z12, (AX)
+	VMOVUPS Z13, 64(AX)
+	VMOVUPS Z14, 128(AX)
+	VMOVUPS Z15, 192(AX)
+	ADDQ    DX, AX
+	VMOVUPS Z16, (AX)
+	VMOVUPS Z17, 64(AX)
+	VMOVUPS Z18, 128(AX)
+	VMOVUPS Z19, 192(AX)
+	VZEROUPPER
+	RET
+
+// func panels64x6AVX512(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+// Requires: AVX, AVX512F
+TEXT ·panels64x6AVX512(SB), NOSPLIT, $0-57
+	MOVQ    y+0(FP), AX
+	MOVQ    k+48(FP), CX
+	MOVQ    ys+8(FP), DX
+	SHLQ    $0x02, DX
+	MOVB    add+56(FP), BL
+	TESTB   BL, BL
+	JZ      zero
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS 128(AX), Z2
+	VMOVUPS 192(AX), Z3
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z4
+	VMOVUPS 64(AX), Z5
+	VMOVUPS 128(AX), Z6
+	VMOVUPS 192(AX), Z7
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z8
+	VMOVUPS 64(AX), Z9
+	VMOVUPS 128(AX), Z10
+	VMOVUPS 192(AX), Z11
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z12
+	VMOVUPS 64(AX), Z13
+	VMOVUPS 128(AX), Z14
+	VMOVUPS 192(AX), Z15
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z16
+	VMOVUPS 64(AX), Z17
+	VMOVUPS 128(AX), Z18
+	VMOVUPS 192(AX), Z19
+	ADDQ    DX, AX
+	VMOVUPS (AX), Z20
+	VMOVUPS 64(AX), Z21
+	VMOVUPS 128(AX), Z22
+	VMOVUPS 192(AX), Z23
+	JMP     begin
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+
+begin:
+	MOVQ  x+32(FP), AX
+	MOVQ  xs+40(FP), BX
+	SHLQ  $0x02, BX
+	LEAQ  (AX)(BX*2), SI
+	ADDQ  BX, SI
+	MOVQ  w+16(FP), DI
+	MOVQ  ws+24(FP), R8
+	SHLQ  $0x02, R8
+	LEAQ  (DI)(R8*2), R9
+	ADDQ  R8, R9
+	TESTQ CX, CX
+	JZ    done
+
+loop:
+	VMOVUPS      (DI), Z24
+	VMOVUPS      (DI)(R8*1), Z25
+	VMOVUPS      (DI)(R8*2), Z26
+	VMOVUPS      (R9), Z27
+	VBROADCASTSS (AX), Z28
+	VFMADD231PS  Z28, Z24, Z0
+	VFMADD231PS  Z28, Z25, Z1
+	VFMADD231PS  Z28, Z26, Z2
+	VFMADD231PS  Z28, Z27, Z3
+	VBROADCASTSS (AX)(BX*1), Z28
+	VFMADD231PS  Z28, Z24, Z4
+	VFMADD231PS  Z28, Z25, Z5
+	VFMADD231PS  Z28, Z26, Z6
+	VFMADD231PS  Z28, Z27, Z7
+	VBROADCASTSS (AX)(BX*2), Z28
+	VFMADD231PS  Z28, Z24, Z8
+	VFMADD231PS  Z28, Z25, Z9
+	VFMADD231PS  Z28, Z26, Z10
+	VFMADD231PS  Z28, Z27, Z11
+	VBROADCASTSS (SI), Z28
+	VFMADD231PS  Z28, Z24, Z12
+	VFMADD231PS  Z28, Z25, Z13
+	VFMADD231PS  Z28, Z26, Z14
+	VFMADD231PS  Z28, Z27, Z15
+	VBROADCASTSS (SI)(BX*1), Z28
+	VFMADD231PS  Z28, Z24, Z16
+	VFMADD231PS  Z28, Z25, Z17
+	VFMADD231PS  Z28, Z26, Z18
+	VFMADD231PS  Z28, Z27, Z19
+	VBROADCASTSS (SI)(BX*2), Z28
+	VFMADD231PS  Z28, Z24, Z20
+	VFMADD231PS  Z28, Z25, Z21
+	VFMADD231PS  Z28, Z26, Z22
+	VFMADD231PS  Z28, Z27, Z23
+	ADDQ         $0x40, DI
+	ADDQ         $0x40, R9
+	ADDQ         $0x04, AX
+	ADDQ         $0x04, SI
+	DECQ         CX
+	JNZ          loop
+
+done:
+	MOVQ    y+0(FP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	ADDQ    DX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, 64(AX)
+	VMOVUPS Z6, 128(AX)
+	VMOVUPS Z7, 192(AX)
+	ADDQ    DX, AX
+	VMOVUPS Z8, (AX)
+	VMOVUPS Z9, 64(AX)
+	VMOVUPS Z10, 128(AX)
+	VMOVUPS Z11, 192(AX)
+	ADDQ    DX, AX
+	VMOVUPS Z12, (AX)
+	VMOVUPS Z13, 64(AX)
+	VMOVUPS Z14, 128(AX)
+	VMOVUPS Z15, 192(AX)
+	ADDQ    DX, AX
+	VMOVUPS Z16, (AX)
+	VMOVUPS Z17, 64(AX)
+	VMOVUPS Z18, 128(AX)
+	VMOVUPS Z19, 192(AX)
+	ADDQ    DX, AX
+	VMOVUPS Z20, (AX)
+	VMOVUPS Z21, 64(AX)
+	VMOVUPS Z22, 128(AX)
+	VMOVUPS Z23, 192(AX)
+	VZEROUPPER
+	RET
+
+// func expSumAVX512(lanes *[16]float32, x *float32, n int, scale float32, shift float32)
+// Requires: AVX, AVX512F
+TEXT ·expSumAVX512(SB), NOSPLIT, $0-32
+	MOVQ         lanes+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VBROADCASTSS scale+24(FP), Z0
+	VBROADCASTSS shift+28(FP), Z1
+	VBROADCASTSS expLow<>+0(SB), Z2
+	VBROADCASTSS expHigh<>+0(SB), Z3
+	VBROADCASTSS expLog2e<>+0(SB), Z4
+	VBROADCASTSS expMagic<>+0(SB), Z5
+	VBROADCASTSS expLn2hi<>+0(SB), Z6
+	VBROADCASTSS expLn2lo<>+0(SB), Z7
+	VBROADCASTSS one<>+0(SB), Z8
+	VBROADCASTSS expPoly0<>+0(SB), Z9
+	VBROADCASTSS expPoly1<>+0(SB), Z10
+	VBROADCASTSS expPoly2<>+0(SB), Z11
+	VBROADCASTSS expPoly3<>+0(SB), Z12
+	VBROADCASTSS expPoly4<>+0(SB), Z13
+	VMOVUPS      (AX), Z14
+	SHRQ         $0x04, DX
+	JZ           done
+
+loop:
+	VMULPS       (CX), Z0, Z15
+	VSUBPS       Z1, Z15, Z15
+	VCMPPS       $0x1d, Z2, Z15, K1
+	VMINPS       Z3, Z15, Z15
+	VMULPS       Z4, Z15, Z16
+	VADDPS       Z5, Z16, Z16
+	VSUBPS       Z5, Z16, Z17
+	VFNMADD231PS Z6, Z17, Z15
+	VFNMADD231PS Z7, Z17, Z15
+	VMOVAPS      Z9, Z17
+	VFMADD213PS  Z10, Z15, Z17
+	VFMADD213PS  Z11, Z15, Z17
+	VFMADD213PS  Z12, Z15, Z17
+	VFMADD213PS  Z13, Z15, Z17
+	VMULPS       Z15, Z15, Z18
+	VFMADD231PS  Z17, Z18, Z15
+	VADDPS       Z8, Z15, Z15
+	VPSLLD       $0x17, Z16, Z16
+	VPADDD.Z     Z16, Z15, K1, Z15
+	VMOVUPS      Z15, (CX)
+	VADDPS       Z15, Z14, Z14
+	ADDQ         $0x40, CX
+	DECQ         DX
+	JNZ          loop
+
+done:
+	VMOVUPS Z14, (AX)
+	VZEROUPPER
+	RET
+
+// func siluMulAVX512(dst *float32, gate *float32, up *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·siluMulAVX512(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         gate+8(FP), CX
+	MOVQ         up+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSS expLow<>+0(SB), Z0
+	VBROADCASTSS expHigh<>+0(SB), Z1
+	VBROADCASTSS expLog2e<>+0(SB), Z2
+	VBROADCASTSS expMagic<>+0(SB), Z3
+	VBROADCASTSS expLn2hi<>+0(SB), Z4
+	VBROADCASTSS expLn2lo<>+0(SB), Z5
+	VBROADCASTSS one<>+0(SB), Z6
+	VBROADCASTSS expPoly0<>+0(SB), Z7
+	VBROADCASTSS expPoly1<>+0(SB), Z8
+	VBROADCASTSS expPoly2<>+0(SB), Z9
+	VBROADCASTSS expPoly3<>+0(SB), Z10
+	VBROADCASTSS expPoly4<>+0(SB), Z11
+	VBROADCASTSS signBit<>+0(SB), Z12
+	SHRQ         $0x04, BX
+	JZ           done
+
+loop:
+	VMOVUPS      (CX), Z13
+	VPXORD       Z12, Z13, Z14
+	VCMPPS       $0x1d, Z0, Z14, K1
+	VMINPS       Z1, Z14, Z14
+	VMULPS       Z2, Z14, Z15
+	VADDPS       Z3, Z15, Z15
+	VSUBPS       Z3, Z15, Z16
+	VFNMADD231PS Z4, Z16, Z14
+	VFNMADD231PS Z5, Z16, Z14
+	VMOVAPS      Z7, Z16
+	VFMADD213PS  Z8, Z14, Z16
+	VFMADD213PS  Z9, Z14, Z16
+	VFMADD213PS  Z10, Z14, Z16
+	VFMADD213PS  Z11, Z14, Z16
+	VMULPS       Z14, Z14, Z17
+	VFMADD231PS  Z16, Z17, Z14
+	VADDPS       Z6, Z14, Z14
+	VPSLLD       $0x17, Z15, Z15
+	VPADDD.Z     Z15, Z14, K1, Z14
+	VADDPS       Z6, Z14, Z14
+	VDIVPS       Z14, Z13, Z13
+	VMULPS       (DX), Z13, Z13
+	VMOVUPS      Z13, (AX)
+	ADDQ         $0x40, AX
+	ADDQ         $0x40, CX
+	ADDQ         $0x40, DX
+	DECQ         BX
+	JNZ          loop
+
+done:
+	VZEROUPPER
+	RET
+
+// func transposeAVX512(dst *float32, src *float32, stride int, n int)
+// Requires: AVX, AVX512F
+TEXT ·transposeAVX512(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ n+24(FP), CX
+	MOVQ src+8(FP), DX
+	MOVQ stride+16(FP), BX
+	SHLQ $0x02, BX
+	LEAQ (DX)(BX*2), SI
+	ADDQ BX, SI
+	LEAQ (SI)(BX*2), DI
+	ADDQ BX, DI
+	LEAQ (DI)(BX*2), R8
+	ADDQ BX, R8
+	LEAQ (R8)(BX*2), R9
+	ADDQ BX, R9
+	LEAQ (R9)(BX*2), R10
+	ADDQ BX, R10
+	SHRQ $0x02, CX
+	JZ   done
+
+loop:
+	VMOVUPS      (DX), X0
+	VINSERTF32X4 $0x01, (SI)(BX*1), Z0, Z0
+	VINSERTF32X4 $0x02, (DI)(BX*2), Z0, Z0
+	VINSERTF32X4 $0x03, (R9), Z0, Z0
+	VMOVUPS      (DX)(BX*1), X2
+	VINSERTF32X4 $0x01, (SI)(BX*2), Z2, Z2
+	VINSERTF32X4 $0x02, (R8), Z2, Z2
+	VINSERTF32X4 $0x03, (R9)(BX*1), Z2, Z2
+	VMOVUPS      (DX)(BX*2), X4
+	VINSERTF32X4 $0x01, (DI), Z4, Z4
+	VINSERTF32X4 $0x02, (R8)(BX*1), Z4, Z4
+	VINSERTF32X4 $0x03, (R9)(BX*2), Z4, Z4
+	VMOVUPS      (SI), X5
+	VINSERTF32X4 $0x01, (DI)(BX*1), Z5, Z5
+	VINSERTF32X4 $0x02, (R8)(BX*2), Z5, Z5
+	VINSERTF32X4 $0x03, (R10), Z5, Z5
+	VUNPCKLPS    Z2, Z0, Z1
+	VUNPCKHPS    Z2, Z0, Z3
+	VUNPCKLPS    Z5, Z4, Z2
+	VUNPCKHPS    Z5, Z4, Z5
+	VSHUFPS      $0x44, Z2, Z1, Z0
+	VSHUFPS      $0xee, Z2, Z1, Z2
+	VSHUFPS      $0x44, Z5, Z3, Z4
+	VSHUFPS      $0xee, Z5, Z3, Z5
+	VMOVUPS      Z0, (AX)
+	VMOVUPS      Z2, 64(AX)
+	VMOVUPS      Z4, 128(AX)
+	VMOVUPS      Z5, 192(AX)
+	ADDQ         $0x10, DX
+	ADDQ         $0x10, SI
+	ADDQ         $0x10, DI
+	ADDQ         $0x10, R8
+	ADDQ         $0x10, R9
+	ADDQ         $0x10, R10
+	ADDQ         $0x00000100, AX
+	DECQ         CX
+	JNZ          loop
+
+done:
+	VZEROUPPER
+	RET
+
+// func q8AVX512(dst *float32, src *byte, blocks int)
+// Requires: AVX, AVX2, AVX512F
+TEXT ·q8AVX512(SB), NOSPLIT, $0-24
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  blocks+16(FP), DX
+	TESTQ DX, DX
+	JZ    done
+
+loop:
+	VPBROADCASTW (CX), Y0
+	VCVTPH2PS    Y0, Z0
+	VPMOVSXBD    2(CX), Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, (AX)
+	VPMOVSXBD    18(CX), Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 64(AX)
+	ADDQ         $0x22, CX
+	ADDQ         $0x00000080, AX
+	DECQ         DX
+	JNZ          loop
+
+done:
+	VZEROUPPER
+	RET

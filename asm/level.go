@@ -15,9 +15,10 @@ type Level int
 const (
 	Generic Level = iota // plain Go
 	AVX2                 // amd64 with AVX2 and FMA
+	AVX512               // amd64 with AVX2, FMA and AVX-512 F, BW, DQ and VL
 )
 
-var levelNames = []string{Generic: "generic", AVX2: "avx2"}
+var levelNames = []string{Generic: "generic", AVX2: "avx2", AVX512: "avx512"}
 
 func (l Level) String() string {
 	if l < 0 || int(l) >= len(levelNames) {

@@ -93,13 +93,17 @@ type Multiplier struct {
 	job     mulJob
 }
 
-// tileCols is how many columns of 16 rows are dequantised at a time, a
-// multiple of every format's block: two tiles of it stay in a level-2 cache.
-const tileCols = 512
+// A tile is what is dequantised at a time: some columns, a multiple of every
+// format's block, of up to four panels, which kernels take side by side. It
+// stays in a level-2 cache.
+const (
+	tileCols   = 512
+	tilePanels = 4
+)
 
 type tile struct {
-	rows  [asm.Rows * tileCols]float32 // row-major, as dequantised
-	panel [asm.Rows * tileCols]float32 // the same in panel layout
+	rows   [asm.Rows * tileCols]float32              // of one panel, row-major, as dequantised
+	panels [tilePanels * asm.Rows * tileCols]float32 // in panel layout
 }
 
 // NewMultiplier makes a multiplier that works on pool.
@@ -129,7 +133,7 @@ func (m *Multiplier) Mul(x []float32, stride, n int, products ...Product) error 
 		if len(p.Y) < n*p.W.Stride() {
 			return fmt.Errorf("tensor: %d output elements for %d columns of %d", len(p.Y), n, p.W.Stride())
 		}
-		part := split(p, n)
+		part := split(p, n, m.pool.Size())
 		part.first = items
 		items += part.items
 		work += p.W.Rows * p.W.Cols * n
@@ -161,10 +165,15 @@ type mulPart struct {
 	panelsDivided int // items along the rows
 }
 
-func split(p Product, n int) mulPart {
+func split(p Product, n, workers int) mulPart {
 	part := mulPart{Product: p, panels: 1, cols: n}
 	if p.W.Type == F32 {
 		part.cols = min(n, itemCols)
+	}
+	if p.W.panels()*((n+part.cols-1)/part.cols) >= 2*tilePanels*workers {
+		part.panels = tilePanels
+	}
+	if p.W.Type == F32 {
 		// Whole groups of four panels: the kernel for one column wants them.
 		if w := asm.Rows * p.W.Cols * part.cols; w < itemWork {
 			part.panels = (itemWork/w + 3) &^ 3
@@ -202,26 +211,26 @@ func (j *mulJob) Do(worker, item int) {
 		asm.MulPanels(y, ys, p.W.packed[panel*ws:], ws, x, j.stride, p.W.Cols, panels, cols, false)
 		return
 	}
-	for i := range panels {
-		p.W.multiplyTile(&j.scratch[worker], panel+i, y[i*asm.Rows:], x, j.stride, cols)
-	}
+	p.W.multiplyTile(&j.scratch[worker], panel, panels, y, x, j.stride, cols)
 }
 
-// multiplyTile multiplies one panel of a quantised matrix in exact precision:
-// 16 rows are dequantised, some columns at a time, and the float32 chains are
-// resumed from tile to tile.
-func (m *Matrix) multiplyTile(t *tile, panel int, y, x []float32, xs, cols int) {
+// multiplyTile multiplies up to tilePanels panels of a quantised matrix in
+// exact precision: they are dequantised, some columns at a time, and the
+// float32 chains are resumed from tile to tile.
+func (m *Matrix) multiplyTile(t *tile, panel, panels int, y, x []float32, xs, cols int) {
 	f := known[m.Type]
-	rows := min(asm.Rows, m.Rows-panel*asm.Rows)
 	for k := 0; k < m.Cols; k += tileCols {
 		n := min(tileCols, m.Cols-k)
 		from, to := k/f.block*f.bytes, (k+n)/f.block*f.bytes
-		for r := range rows {
-			raw := m.raw[(panel*asm.Rows+r)*m.rowBytes:]
-			f.dequantize(t.rows[r*tileCols:][:n], raw[from:to])
+		for p := range panels {
+			first := (panel + p) * asm.Rows
+			rows := min(asm.Rows, m.Rows-first)
+			for r := range rows {
+				f.dequantize(t.rows[r*tileCols:][:n], m.raw[(first+r)*m.rowBytes:][from:to])
+			}
+			clear(t.rows[rows*tileCols:])
+			asm.Transpose(t.panels[p*asm.Rows*tileCols:], t.rows[:], tileCols, n)
 		}
-		clear(t.rows[rows*tileCols:])
-		asm.Transpose(t.panel[:], t.rows[:], tileCols, n)
-		asm.MulPanels(y, m.Stride(), t.panel[:], asm.Rows*tileCols, x[k:], xs, n, 1, cols, k > 0)
+		asm.MulPanels(y, m.Stride(), t.panels[:], asm.Rows*tileCols, x[k:], xs, n, panels, cols, k > 0)
 	}
 }

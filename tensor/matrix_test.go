@@ -79,7 +79,7 @@ func TestMul(t *testing.T) {
 		defer p.Close()
 	}
 	for _, typ := range allTypes() {
-		for _, shape := range []struct{ rows, blocks, cols int }{{1, 1, 1}, {16, 1, 3}, {37, 1, 1}, {37, 3, 7}, {85, 3, 2}} {
+		for _, shape := range []struct{ rows, blocks, cols int }{{1, 1, 1}, {16, 1, 3}, {37, 1, 1}, {37, 3, 7}, {85, 3, 2}, {133, 2, 13}} {
 			cols := shape.blocks * typ.Block()
 			if typ.Block() == 1 {
 				cols = 33*shape.blocks + 500*(shape.blocks-1) // more than a tile

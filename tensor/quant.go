@@ -97,7 +97,6 @@ func unstorable(t Type, i int, x float32) error {
 type levels [256]float32
 
 var (
-	signed  = makeLevels(func(i int) float32 { return float32(int8(i)) })
 	minus0  = makeLevels(func(i int) float32 { return float32(i) })
 	minus4  = makeLevels(func(i int) float32 { return float32(i - 4) })
 	minus8  = makeLevels(func(i int) float32 { return float32(i - 8) })

@@ -5,31 +5,16 @@ import (
 	"math"
 	"unsafe"
 
+	"github.com/limbic-go/limbic/asm"
 	"github.com/x448/float16"
 )
 
 // littleEndian reports whether this machine stores float32 as files do.
 var littleEndian = binary.NativeEndian.Uint16([]byte{1, 0}) == 1
 
-// f16to32 widens a float16, which is always exact. NaN payloads are kept,
-// with the quiet bit set, as the conversion instructions do.
-func f16to32(h uint16) float32 {
-	sign := uint32(h&0x8000) << 16
-	m := uint32(h & 0x7fff)
-	switch {
-	case m-0x0400 < 0x7c00-0x0400: // normal: only the exponent's bias differs
-		return math.Float32frombits(sign | (m<<13 + (127-15)<<23))
-	case m < 0x0400: // zero or subnormal: m units of 2⁻²⁴
-		return math.Float32frombits(sign | math.Float32bits(float32(int32(m))*0x1p-24))
-	case m == 0x7c00:
-		return math.Float32frombits(sign | 0x7f800000)
-	}
-	return math.Float32frombits(sign | 0x7fc00000 | m<<13)
-}
-
 // f16at widens the little-endian float16 at the start of b, which is where
 // most blocks keep a scale.
-func f16at(b []byte) float32 { return f16to32(binary.LittleEndian.Uint16(b)) }
+func f16at(b []byte) float32 { return asm.Float16(binary.LittleEndian.Uint16(b)) }
 
 func dequantizeF32(dst []float32, src []byte) {
 	if len(dst) == 0 {
@@ -98,7 +83,7 @@ func f16run(y *[32]float32, b *[64]byte) {
 //go:noinline
 func f16slow(y *[4]float32, w uint64) {
 	for i := range y {
-		y[i] = f16to32(uint16(w >> (16 * i)))
+		y[i] = asm.Float16(uint16(w >> (16 * i)))
 	}
 }
 

@@ -12,15 +12,7 @@ import (
 // Decoders unpack the quants of a block to one byte each, eight at a time in a
 // uint64, and then turn bytes into floats with scale16 or affine16.
 
-// Q8_0: d, then 32 int8. y = d·q.
-func dequantizeQ8_0(dst []float32, src []byte) {
-	for len(dst) >= 32 && len(src) >= 34 {
-		b := (*[34]byte)(src)
-		scale32((*[32]float32)(dst), (*[32]byte)(b[2:]), f16at(b[:2]), &signed)
-		dst, src = dst[32:], src[34:]
-	}
-}
-
+// Q8_0: d, then 32 int8. y = d·q. asm.DequantizeQ8_0 decodes it.
 func quantizeQ8_0(dst []byte, src []float32) {
 	for ; len(src) >= 32 && len(dst) >= 34; dst, src = dst[34:], src[32:] {
 		x, b := (*[32]float32)(src), (*[34]byte)(dst)

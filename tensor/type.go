@@ -3,6 +3,8 @@ package tensor
 import (
 	"fmt"
 	"math"
+
+	"github.com/limbic-go/limbic/asm"
 )
 
 // A Type is a storage format of tensor elements. The numbers are those of
@@ -48,7 +50,7 @@ var known = map[Type]format{
 	F32:   {"F32", 1, 4, dequantizeF32, quantizeF32},
 	F16:   {"F16", 1, 2, dequantizeF16, quantizeF16},
 	BF16:  {"BF16", 1, 2, dequantizeBF16, quantizeBF16},
-	Q8_0:  {"Q8_0", 32, 34, dequantizeQ8_0, quantizeQ8_0},
+	Q8_0:  {"Q8_0", 32, 34, asm.DequantizeQ8_0, quantizeQ8_0},
 	Q4_0:  {"Q4_0", 32, 18, dequantizeQ4_0, quantizeQ4_0},
 	Q4_1:  {"Q4_1", 32, 20, dequantizeQ4_1, nil},
 	Q5_0:  {"Q5_0", 32, 22, dequantizeQ5_0, nil},

@@ -29,6 +29,7 @@ func main() {
 	axpyAVX2()
 	transposeAVX2()
 	pauseAMD64()
+	avx512(c)
 	Generate()
 }
 
@@ -147,7 +148,7 @@ func panelsAVX2(panels, cols int) {
 func walk(y, ys Register, acc [][]VecVirtual, visit func(Mem, VecVirtual)) {
 	for c := range acc {
 		for i, a := range acc[c] {
-			visit(Mem{Base: y, Disp: 32 * i}, a)
+			visit(Mem{Base: y, Disp: int(a.Size()) * i}, a)
 		}
 		if c+1 < len(acc) {
 			ADDQ(ys, y)
