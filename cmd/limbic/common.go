@@ -13,9 +13,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/limbic-go/limbic/asm"
+	"github.com/limbic-go/limbic/demo"
 	"github.com/limbic-go/limbic/llama"
 	"github.com/limbic-go/limbic/llama/gguf"
 	"github.com/limbic-go/limbic/llama/token"
+	"github.com/limbic-go/limbic/probe"
 )
 
 // exampleModel is the MODEL of the examples in help texts, which run from the
@@ -40,25 +42,53 @@ func noArgs(_ *cobra.Command, args []string) error {
 func oneModel(_ *cobra.Command, args []string) error {
 	switch len(args) {
 	case 0:
-		return usagef("MODEL is missing: a path to a .gguf file")
+		return usagef("MODEL is missing: a path to a .gguf file, or %s", demo.Name)
 	case 1:
 		return nil
 	}
 	return usagef("unexpected argument %q", args[1])
 }
 
-// openFile opens the file that MODEL names.
+// openFile opens the file that MODEL names: the embedded one for demo.Name,
+// also where there is a file of that name, which is ./demo.
 func openFile(name string) (*gguf.File, error) {
+	if name == demo.Name {
+		return demo.File()
+	}
 	info, err := os.Stat(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("model %q: no such file; MODEL is a path to a .gguf file", name)
+		return nil, fmt.Errorf("model %q: no such file; MODEL is a path to a .gguf file, or %s for the model in the program", name, demo.Name)
 	case err != nil:
 		return nil, fmt.Errorf("model %q: %w", name, err)
 	case info.IsDir():
 		return nil, fmt.Errorf("model %q: is a folder; MODEL is a path to a .gguf file", name)
 	}
 	return gguf.Open(name)
+}
+
+// loadVectors reads the file that VECTORS names, and gives its hash: the
+// embedded one for demo.Name.
+func loadVectors(name string) (*probe.Vectors, string, error) {
+	if name == demo.Name {
+		v, err := demo.Vectors()
+		return v, demo.VectorsSHA256, err
+	}
+	v, err := probe.Load(name)
+	if err != nil {
+		return nil, "", err
+	}
+	sum, err := probe.FileSHA256(name)
+	return v, sum, err
+}
+
+// loadStories reads the story means that lie beside the file that VECTORS
+// names. The embedded vectors have none.
+func loadStories(vectors string) (*probe.StoryFile, error) {
+	if vectors == demo.Name {
+		return nil, fmt.Errorf("the embedded vectors have no means of single stories beside them; limbic vectors build %s makes both", demo.Name)
+	}
+	return probe.LoadStories(probe.SidecarPath(vectors))
 }
 
 // maxThreads is far above what any machine has: more are a slip of the finger.
@@ -244,6 +274,7 @@ type provenance struct {
 	Sites           []siteNote        `json:"sites,omitempty"`
 	Vectors         []vectorsNote     `json:"vectors,omitempty"`
 	Steering        []string          `json:"steering,omitempty"` // plans, in their text form
+	Prompt          *promptNote       `json:"prompt,omitempty"`   // how a conversation was wrapped
 	Definitions     map[string]string `json:"definitions,omitempty"`
 }
 

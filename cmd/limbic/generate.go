@@ -114,6 +114,9 @@ func newGenerate(a *app) *cobra.Command {
 		Long: `Continue a text. The new text is written as it comes; the text itself is not
 repeated. The same command with the same --seed gives the same text everywhere.
 
+` + chatHelp + `
+The answer ends at the model's end-of-turn token, or before the next "Human:".
+
 ` + steerHelp + `
 
 --probe VECTORS[:NAME,...] reads emotions while the model writes, at each state
@@ -130,15 +133,16 @@ text on standard error, those of the named emotions or of the five strongest;
 			if err := cmp.Or(gen.check(), plans.check(), probed.check(cmd)); err != nil {
 				return err
 			}
-			s, e, err := a.openText(ctx, args, &text, &flags)
+			from, e, err := a.openPrompt(ctx, args, &text, &flags, errEmptyPrompt)
 			if err != nil {
 				return err
 			}
 			defer e.close()
-			prompt, err := text.tokens(a, e, s, errEmptyPrompt)
-			if err != nil {
+			if err := from.answerable(); err != nil {
 				return err
 			}
+			prompt := from.Tokens
+			gen.stops = append(gen.stops, from.format.Stops()...)
 
 			steered, err := plans.open(ctx, a, e)
 			if err != nil {
@@ -180,7 +184,7 @@ text on standard error, those of the named emotions or of the five strongest;
 				return err
 			}
 			r.Provenance.Seed = gen.sampling.Seed
-			r.Provenance.defineText(&text)
+			r.Provenance.definePrompt(&text, from)
 			r.Provenance.define("sampling", describeSampling(gen.sampling.Sampling))
 			if m == nil {
 				steered.note(&r.Provenance)
@@ -195,7 +199,7 @@ text on standard error, those of the named emotions or of the five strongest;
 			return interrupted
 		},
 	}
-	text.register(cmd)
+	text.registerChat(cmd)
 	flags.register(cmd)
 	gen.register(cmd)
 	plans.registerCapture(cmd)

@@ -174,7 +174,7 @@ func (m *meter) note(p *provenance) {
 }
 
 var definitionsOfScores = map[probe.Score]string{
-	probe.Centered: "centered: cosine(h - c, v), c the neutral mean of the same text format, v the denoised contrast vector",
+	probe.Centered: "centered: cosine(h - c, v), c the mean of neutral texts in the vectors' text format, v the denoised contrast vector",
 	probe.CosineOf: "cosine(h, v), v the denoised contrast vector",
 	probe.Dot:      "dot: inner product of h and v, v the denoised contrast vector, not normalised",
 	probe.Z:        "z: projection of h on the unit denoised contrast vector, standardised over the stories' means",

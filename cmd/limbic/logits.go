@@ -47,6 +47,8 @@ func newLogits(a *app) *cobra.Command {
 log-probabilities. --out also writes the logits after every token of the text,
 as a NumPy array float32 [tokens, vocabulary].
 
+` + chatHelp + `
+
 ` + steerHelp + `
 
 All of the text is prompt: #generated is its last token alone.`,
@@ -71,15 +73,12 @@ All of the text is prompt: #generated is its last token alone.`,
 			if err := plans.check(); err != nil {
 				return err
 			}
-			s, e, err := a.openText(ctx, args, &text, &flags)
+			from, e, err := a.openPrompt(ctx, args, &text, &flags, errors.New("the text is empty and no BOS is added: there is no token to compute logits after"))
 			if err != nil {
 				return err
 			}
 			defer e.close()
-			tokens, err := text.tokens(a, e, s, errors.New("the text is empty and no BOS is added: there is no token to compute logits after"))
-			if err != nil {
-				return err
-			}
+			tokens := from.Tokens
 			steered, err := plans.open(ctx, a, e)
 			if err != nil {
 				return err
@@ -93,7 +92,7 @@ All of the text is prompt: #generated is its last token alone.`,
 				if r.Provenance, err = e.provenance(ctx, nil); err != nil {
 					return err
 				}
-				r.Provenance.defineText(&text)
+				r.Provenance.definePrompt(&text, from)
 				steered.note(&r.Provenance)
 				r.Provenance.define("logprob", "natural logarithm of the softmax over the whole vocabulary, in float64")
 				return a.writeJSON(r)
@@ -101,7 +100,7 @@ All of the text is prompt: #generated is its last token alone.`,
 			return a.printLogits(&r)
 		},
 	}
-	text.register(cmd)
+	text.registerChat(cmd)
 	flags.register(cmd)
 	plans.register(cmd)
 	cmd.Flags().IntVar(&top, "top", 10, "show the `K` likeliest tokens")

@@ -37,6 +37,35 @@ func TestSignals(t *testing.T) {
 	}
 }
 
+// TestChatInterrupted stops an answer, but not the program.
+func TestChatInterrupted(t *testing.T) {
+	slowInPlainGo(t)
+	cmd := exec.Command(testBinary(t), "chat", testModel, "--format", "human-assistant", "--max-tokens", "100000")
+	cmd.Env = append(os.Environ(), asLimbic+"=1")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	stdin, err := cmd.StdinPipe()
+	require.NoError(t, err)
+	stdout, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	file := filepath.Join(t.TempDir(), "c.json")
+	_, err = io.WriteString(stdin, "Hi\n")
+	require.NoError(t, err)
+	_, err = io.ReadFull(stdout, make([]byte, 1))
+	require.NoError(t, err)
+	require.NoError(t, cmd.Process.Signal(os.Interrupt))
+	_, err = io.WriteString(stdin, "/save "+file+"\n/quit\n")
+	require.NoError(t, err)
+	_, err = io.Copy(io.Discard, stdout)
+	require.NoError(t, err)
+	cmd.Wait()
+	assert.Equal(t, 0, cmd.ProcessState.ExitCode(), stderr.String())
+	b, err := os.ReadFile(file)
+	require.NoError(t, err)
+	assert.Equal(t, 1, bytes.Count(b, []byte(`"finish": "interrupted"`)), "%s", b)
+}
+
 // TestClosedPipe stops reading while a process is generating.
 func TestClosedPipe(t *testing.T) {
 	cmd := exec.Command(testBinary(t), "generate", testModel, "x", "--ignore-eos", "--max-tokens", "100000")

@@ -15,7 +15,7 @@ import (
 
 	"github.com/limbic-go/limbic/internal/atomicfile"
 	"github.com/limbic-go/limbic/llama"
-	"github.com/limbic-go/limbic/llama/token"
+	"github.com/limbic-go/limbic/llama/chat"
 	"github.com/limbic-go/limbic/probe"
 	"github.com/limbic-go/limbic/report"
 	"github.com/limbic-go/limbic/steer"
@@ -25,6 +25,7 @@ import (
 // A probeResult is a scored text: what a page is drawn from, and more.
 type probeResult struct {
 	report.Tokens
+	turnsNote
 	Receipt    *steer.Receipt  `json:"receipt"` // of steering
 	Out        string          `json:"out,omitempty"`
 	HTML       string          `json:"html,omitempty"`
@@ -62,7 +63,7 @@ func (f *probeFlags) register(cmd *cobra.Command) {
 	fs.IntVar(&f.top, "top", 6, "show the `K` emotions with the highest means")
 	fs.StringVar(&f.html, "html", "", "write a page to the file `F.html`")
 	fs.StringVar(&f.out, "out", "", "write the scores to the file `F.npz`")
-	fs.StringVar(&f.input, "input", "", "score the texts of `F.jsonl`, lines of {\"id\", \"text\"}; - is standard input")
+	fs.StringVar(&f.input, "input", "", "score the texts of `F.jsonl`, lines of {\"id\", \"text\"} or {\"id\", \"messages\"}; - is standard input")
 	fs.BoolVar(&f.csv, "csv", false, "with --input: write CSV instead of JSON lines")
 }
 
@@ -109,6 +110,8 @@ func (f *probeFlags) check(cmd *cobra.Command, json bool) error {
 		return usagef("--out %s: the name must end in .npz", abbreviated(f.out))
 	case f.csv && !many:
 		return usagef("--csv needs --input")
+	case f.csv && fs.Changed("read"):
+		return usagef("--csv has a row for each token and no means, which --read is about")
 	case f.csv && json:
 		return usagef("--csv and --json exclude each other")
 	case many && (f.out != "" || f.html != ""):
@@ -146,15 +149,21 @@ projection of h on v in standard deviations of the stories' means. Uncentred
 cosines are always given too. The centre c is the mean of neutral texts, of the
 emotions' means (--center grand), of the texts in a file (set:FILE, pooled like
 the stories; lines of {"text"} where FILE ends in .jsonl, one text otherwise),
-or zero (none). Means are over all tokens but BOS.
+or zero (none). Means are over all tokens but BOS, or over those of --read: last;
+user_end, the last character of the last user message; assistant_start, the token
+whose state emits the first of the answer; span:"TEXT"; or mean:ROLE, all that
+system, user or assistant say.
 
-With --input every line of a file is a text, {"id": ..., "text": "..."}, and
-gives a line of JSON, or rows of CSV, as soon as it is scored.
+With --input every line of a file is a text, {"id": ..., "text": "..."}, or a
+conversation, {"id": ..., "messages": [...]}, and gives a line of JSON, or rows of
+CSV, as soon as it is scored.
+
+` + chatHelp + `
 
 ` + steerHelp,
 		Example: examples(
 			`limbic probe MODEL VECTORS "She could not stop shaking."`,
-			`limbic probe MODEL VECTORS "She could not stop shaking." --emotions calm,desperate --html /tmp/probe.html`,
+			`limbic probe MODEL VECTORS "My dog ran away." --format human-assistant --read assistant_start --html /tmp/probe.html`,
 			`echo '{"id": 1, "text": "At last!"}' | limbic probe MODEL VECTORS --input - --csv`,
 		),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -166,10 +175,11 @@ gives a line of JSON, or rows of CSV, as soon as it is scored.
 				return err
 			}
 			many := cmd.Flags().Changed("input")
-			var s string
+			var c chat.Conversation
+			var messages bool
 			if !many {
 				var err error
-				if s, err = text.read(ctx, a, slices.Concat(args[:1], args[2:])); err != nil {
+				if c, messages, err = text.source(ctx, a, slices.Concat(args[:1], args[2:])); err != nil {
 					return err
 				}
 			}
@@ -178,21 +188,29 @@ gives a line of JSON, or rows of CSV, as soon as it is scored.
 				return err
 			}
 			defer e.close()
-			p := &prober{app: a, engine: e, flags: &f, text: &text}
+			p := &prober{app: a, engine: e, flags: &f, text: &text, prompts: text.prompter(a, e.model.File(), e.tok)}
 			if err := p.open(ctx, args[1]); err != nil {
 				return err
 			}
 			if many {
 				return p.many(ctx)
 			}
+			from, err := p.prompts.prompt(ctx, c, messages)
+			if err != nil {
+				return err
+			}
+			if err := e.checkContext(from.Tokens); err != nil {
+				return err
+			}
 			steered, err := plans.open(ctx, a, e)
 			if err != nil {
 				return err
 			}
-			return p.one(ctx, s, steered)
+			return p.one(ctx, from, steered)
 		},
 	}
-	text.register(cmd)
+	text.registerChat(cmd)
+	text.registerRead(cmd, "take means over these tokens")
 	flags.register(cmd)
 	plans.registerCapture(cmd)
 	f.register(cmd)
@@ -206,10 +224,10 @@ gives a line of JSON, or rows of CSV, as soon as it is scored.
 			return text.args(cmd, slices.Concat(args[:1], args[2:]))
 		case f.input == "":
 			return usagef("--input names no file")
-		case len(args) > 2 || cmd.Flags().Changed("file"):
-			return usagef("--input takes the place of TEXT and --file")
+		case len(args) > 2 || cmd.Flags().Changed("file") || cmd.Flags().Changed("messages"):
+			return usagef("--input takes the place of TEXT, --file and --messages")
 		}
-		return nil
+		return text.chat.check(cmd, true)
 	}
 	return cmd
 }
@@ -221,6 +239,7 @@ type prober struct {
 	flags  *probeFlags
 	text   *textFlags
 
+	prompts    *prompter
 	vectors    *probe.Vectors
 	reader     *probe.Reader
 	provenance probeProvenance
@@ -286,17 +305,24 @@ func (p *prober) open(ctx context.Context, path string) error {
 		Topics: len(from.Topics), Stories: from.Stories, Neutral: from.Neutral, NeutralTexts: from.Texts,
 		NeutralVariance: from.Threshold, CentredInHands: from.Hands, Precision: from.Precision,
 	}}
-	p.provenance.defineText(p.text)
 	p.provenance.define(
 		"score", probeFormulas[f.kind],
 		"cosine", probeFormulas[probe.CosineOf],
-		"mean", "over all tokens but BOS; null where there are none",
+		"mean", p.meanOver(),
 		"rows", "one for each token, BOS included",
 	)
 	if about != "" {
 		p.provenance.define("center", about)
 	}
 	return nil
+}
+
+// meanOver says which tokens means are over.
+func (p *prober) meanOver() string {
+	if r := p.text.read.Reading; !r.IsZero() {
+		return fmt.Sprintf("over the tokens of --read %v", r)
+	}
+	return "over all tokens but BOS; null where there are none"
 }
 
 // probeFormulas define the scores.
@@ -308,13 +334,10 @@ var probeFormulas = map[probe.Score]string{
 }
 
 // one scores one text and shows the result as the flags say.
-func (p *prober) one(ctx context.Context, text string, steered *steering) error {
+func (p *prober) one(ctx context.Context, from *prompt, steered *steering) error {
 	e, f, a := p.engine, p.flags, p.app
-	tokens, err := p.text.tokens(a, e, text, nil)
-	if err != nil {
-		return err
-	}
-	d := &probeDoc{text: text, tokens: tokens}
+	tokens := from.Tokens
+	d := &probeDoc{prompt: from}
 	s := e.runner.NewSequence()
 	defer s.Close()
 	s.SetPrompt(len(tokens))
@@ -382,8 +405,7 @@ func (p *prober) noteSteering(r *probeResult, steered *steering) {
 // A probeDoc is a text on its way through the model.
 type probeDoc struct {
 	id             json.RawMessage // nil for a single text
-	text           string
-	tokens         []token.Token
+	prompt         *prompt
 	scores, cosine [][]float32
 }
 
@@ -403,20 +425,23 @@ func (p *prober) result(d *probeDoc) (*probeResult, error) {
 			// Never nil, which JSON would write null.
 			Scores: append([][]float32{}, d.scores...), Cosine: append([][]float32{}, d.cosine...),
 		},
+		turnsNote:  d.prompt.turns(),
 		Provenance: p.provenance,
 	}
+	r.Provenance.definePrompt(p.text, d.prompt)
+	r.Read = d.prompt.read
 	if p.flags.names != nil {
 		r.Shown = r.Emotions
 	}
-	if utf8.ValidString(d.text) {
-		r.Text = &d.text
+	if text := d.prompt.Text; utf8.ValidString(text) {
+		r.Text = &text
 	} else {
-		r.TextBase64 = []byte(d.text)
+		r.TextBase64 = []byte(text)
 	}
-	for _, row := range tokenRows(tok, d.tokens) {
+	for _, row := range tokenRows(tok, d.prompt.Tokens) {
 		r.Tokens.Tokens = append(r.Tokens.Tokens, report.Token(row))
 	}
-	if bos, ok := tok.BOS(); ok && len(d.tokens) > 0 && d.tokens[0].ID == bos {
+	if bos, ok := tok.BOS(); ok && len(d.prompt.Tokens) > 0 && d.prompt.Tokens[0].ID == bos {
 		r.MeanFrom = 1
 	}
 	r.Mean = make(report.Means, len(r.Emotions))
@@ -427,11 +452,11 @@ func (p *prober) result(d *probeDoc) (*probeResult, error) {
 					return nil, err
 				}
 			}
-			if i >= r.MeanFrom {
+			if r.MeanOver(i) {
 				r.Mean[k] += float64(row[k])
 			}
 		}
-		if n := len(r.Scores) - r.MeanFrom; n > 0 {
+		if n := r.MeanCount(); n > 0 {
 			r.Mean[k] /= float64(n)
 		} else {
 			r.Mean[k] = math.NaN()

@@ -17,6 +17,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/limbic-go/limbic/llama"
+	"github.com/limbic-go/limbic/llama/chat"
 	"github.com/limbic-go/limbic/probe"
 )
 
@@ -87,7 +88,7 @@ func (p *prober) many(ctx context.Context) error {
 			if !ok {
 				return flush()
 			}
-			d, err := p.parse(l)
+			d, err := p.parse(ctx, l)
 			if err != nil {
 				// Good lines before a bad one are not lost.
 				return cmp.Or(flush(), fmt.Errorf("%s: line %d: %w", name, l.number, err))
@@ -95,7 +96,7 @@ func (p *prober) many(ctx context.Context) error {
 			if d == nil {
 				continue
 			}
-			batch, size = append(batch, d), size+len(d.tokens)
+			batch, size = append(batch, d), size+len(d.prompt.Tokens)
 			if len(batch) >= probeBatchTexts || size >= probeBatchTokens {
 				if err := flush(); err != nil {
 					return err
@@ -145,17 +146,31 @@ func readLines(ctx context.Context, r io.Reader) <-chan line {
 
 // parse reads a line as a text to score: nil for a blank line. The number of
 // the line stands in for an id.
-func (p *prober) parse(l line) (*probeDoc, error) {
+func (p *prober) parse(ctx context.Context, l line) (*probeDoc, error) {
 	doc, err := parseLine(l)
 	if doc == nil || err != nil {
 		return nil, err
 	}
-	d := &probeDoc{id: doc.ID, text: *doc.Text}
+	d := &probeDoc{id: doc.ID}
 	if d.id == nil || string(d.id) == "null" {
 		d.id = json.RawMessage(strconv.Itoa(l.number))
 	}
-	d.tokens = p.text.encode(p.app, p.engine.tok, d.text)
-	return d, p.engine.checkContext(d.tokens)
+	var c chat.Conversation
+	if doc.Messages != nil {
+		if p.text.chat.format == chat.NameRaw {
+			return nil, errors.New(`"messages" and --format raw exclude each other: raw text has no turns`)
+		}
+		c, err = p.text.chat.ofMessages(doc.Messages)
+	} else {
+		c, err = p.text.chat.ofText(*doc.Text)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if d.prompt, err = p.prompts.prompt(ctx, c, doc.Messages != nil); err != nil {
+		return nil, err
+	}
+	return d, p.engine.checkContext(d.prompt.Tokens)
 }
 
 // A textLine is a line of a file of texts.
@@ -183,9 +198,9 @@ func parseLine(l line) (*textLine, error) {
 	switch {
 	case doc == nil:
 		return nil, errors.New(`want {"id": ..., "text": "..."}: there is null`)
-	case doc.Text == nil && doc.Messages != nil:
-		return nil, errors.New(`"messages" needs chat templates, which this version does not have: give "text"`)
-	case doc.Text == nil:
+	case doc.Text != nil && doc.Messages != nil:
+		return nil, errors.New(`there are "text" and "messages": give one`)
+	case doc.Text == nil && doc.Messages == nil:
 		return nil, errors.New(`"text" is missing`)
 	}
 	if doc.ID != nil && strings.ContainsAny(string(doc.ID[:1]), "{[tf") {
@@ -203,12 +218,12 @@ func (p *prober) batch(ctx context.Context, docs []*probeDoc) error {
 		return nil
 	})}
 	for _, d := range docs {
-		if len(d.tokens) == 0 {
+		if len(d.prompt.Tokens) == 0 {
 			continue
 		}
 		s := p.engine.runner.NewSequence()
 		defer s.Close()
-		pass.Spans = append(pass.Spans, llama.Span{Seq: s, Tokens: d.tokens})
+		pass.Spans = append(pass.Spans, llama.Span{Seq: s, Tokens: d.prompt.Tokens, Roles: d.prompt.Roles})
 		in = append(in, d)
 	}
 	if len(in) > 0 {
@@ -287,7 +302,11 @@ func (p *prober) centerOf(ctx context.Context, path string, site llama.Site) (ce
 			number++
 			doc, err := parseLine(line{number: number, text: text})
 			if err == nil && doc != nil {
-				err = add(*doc.Text)
+				if doc.Text == nil {
+					err = errors.New(`"text" is missing`)
+				} else {
+					err = add(*doc.Text)
+				}
 			}
 			if err != nil {
 				return nil, "", fmt.Errorf("line %d: %w", number, err)

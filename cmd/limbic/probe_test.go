@@ -445,18 +445,21 @@ func TestProbeInput(t *testing.T) {
 func TestProbeInputBadLines(t *testing.T) {
 	good := `{"id": 1, "text": "a b"}` + "\n"
 	for bad, parts := range map[string]string{
-		`{"id": 2`:                             "unexpected end",
-		`[1]`:                                  "want {",
-		`null`:                                 "null",
-		`{"id": 2}`:                            `"text" is missing`,
-		`{"id": 2, "text": 3}`:                 "want {",
-		`{"id": {}, "text": "x"}`:              `"id" is neither`,
-		`{"id": true, "text": "x"}`:            `"id" is neither`,
-		`{"id": 2, "text": "x"} {}`:            "want {",
-		`{"id": 2, "messages": []}`:            `"messages" needs chat templates`,
-		"{\"text\": \"\xff\"}":                 "UTF-8",
-		`{"text": "` + long(3000) + `"}`:       "2,048",
-		`{"id": 2, "text": "x", "text": null}`: `"text" is missing`,
+		`{"id": 2`:                  "unexpected end",
+		`[1]`:                       "want {",
+		`null`:                      "null",
+		`{"id": 2}`:                 `"text" is missing`,
+		`{"id": 2, "text": 3}`:      "want {",
+		`{"id": {}, "text": "x"}`:   `"id" is neither`,
+		`{"id": true, "text": "x"}`: `"id" is neither`,
+		`{"id": 2, "text": "x"} {}`: "want {",
+		`{"id": 2, "messages": []}`: "there are no messages",
+		`{"id": 2, "messages": [{"role": "user"}]}`:                 `message 0: "content" is missing`,
+		`{"id": 2, "text": "x", "messages": []}`:                    `"text" and "messages"`,
+		`{"id": 2, "messages": [{"role": "user", "content": "x"}]}`: "has no chat template",
+		"{\"text\": \"\xff\"}":                                      "UTF-8",
+		`{"text": "` + long(3000) + `"}`:                            "2,048",
+		`{"id": 2, "text": "x", "text": null}`:                      `"text" is missing`,
 	} {
 		r := limbicIn(t.Context(), good+"\n"+bad+"\n"+good, probeArgs("--input", "-")...)
 		r.fails(t, exitFailed, "standard input: line 3: ", parts)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -28,6 +29,9 @@ func (a *app) printProbe(r *probeResult, top int, named bool) error {
 	if t.Center != "none" {
 		head += ", centre " + t.Center
 	}
+	if len(t.Read) > 0 {
+		head += fmt.Sprintf("; read at %s, %s", r.Provenance.Prompt.Read, counted(len(t.Read), "token"))
+	}
 	if _, err := fmt.Fprintf(a.stdout, "%s\n\n", oneLine(head)); err != nil {
 		return err
 	}
@@ -50,11 +54,14 @@ func (a *app) printProbeCurves(t *report.Tokens, display []int, scale float64, n
 		_, err := fmt.Fprintf(a.stdout, "no tokens but BOS: no means\n\n")
 		return err
 	}
-	title := "emotion"
+	title, mean := "emotion", "mean"
+	if len(t.Read) > 0 {
+		mean = "read"
+	}
 	if !named && len(display) < len(t.Emotions) {
 		title = fmt.Sprintf("highest of %d", len(t.Emotions))
 	}
-	curves := table{head: []string{title, "mean", fmt.Sprintf("%s, ▁ %s to █ %s", counted(n, "token"), report.Number(-scale), report.Number(scale))}, right: []bool{false, true, false}}
+	curves := table{head: []string{title, mean, fmt.Sprintf("%s, ▁ %s to █ %s", counted(n, "token"), report.Number(-scale), report.Number(scale))}, right: []bool{false, true, false}}
 	if n > probeSpark {
 		curves.head[2] += fmt.Sprintf(", means of about %.0f", float64(n)/probeSpark)
 	}
@@ -106,7 +113,11 @@ func (a *app) printProbeTable(t *report.Tokens, e int, scale float64) error {
 				highest = append(highest, t.Emotions[k]+" "+report.Number(float64(t.Scores[i][k])))
 			}
 		}
-		rows.add(strconv.Itoa(i), report.Number(v), bar, strconv.Quote(tok.Text), strings.Join(highest, ", "))
+		text := strconv.Quote(tok.Text)
+		if slices.Contains(t.Read, i) {
+			text += readMark
+		}
+		rows.add(strconv.Itoa(i), report.Number(v), bar, text, strings.Join(highest, ", "))
 	}
 	return a.print(&rows)
 }
@@ -149,6 +160,9 @@ func (a *app) printProbeText(t *report.Tokens, e int, scale float64) error {
 		text, style := report.Visible(piece.Text), ""
 		if i >= t.MeanFrom {
 			style = paint.level(report.Level(float64(t.Scores[i][e]), scale))
+		}
+		if slices.Contains(t.Read, i) {
+			style += "\x1b[4m"
 		}
 		switch {
 		case piece.Special:

@@ -21,9 +21,11 @@ var commands = []func(*app) *cobra.Command{
 	newTrace,
 	newPerplexity,
 	newGenerate,
+	newChat,
 	newProbe,
 	newSteer,
 	newVectors,
+	newGeometry,
 	newVersion,
 }
 
@@ -68,8 +70,10 @@ func (a *app) root() *cobra.Command {
 		Long: `limbic runs GGUF language models on the CPU and finds, reads and steers
 emotion vectors inside them.
 
-MODEL is a path to a .gguf file. TEXT is taken as it is; - reads it from
-standard input, and --file F from a file. Flags may stand anywhere; -- ends them.
+MODEL is a path to a .gguf file, or demo for the small model in the program, and
+VECTORS a vectors file, or demo for the vectors of that model. TEXT is taken as
+it is; - reads it from standard input, and --file F from a file. Flags may stand
+anywhere; -- ends them.
 
 Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.`,
 		Version:                    version,

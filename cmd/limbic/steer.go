@@ -191,6 +191,8 @@ own in a random order; covariance, random mixtures of how the stories' means
 differ; labels, the vector built again from stories whose emotions were shuffled.
 The last two read the story means that lie beside the vectors.
 
+` + chatHelp + `
+
 A strength is a fraction of the mean norm of the residual stream at the site.
 Strength 0 is the run without steering. Negative strengths steer away from the
 emotion. Every token but the first is steered unless --scope says prompt (all
@@ -211,11 +213,15 @@ numbers. An interrupted run shows the rows that are complete.`,
 			if err := sweep.check(cmd); err != nil {
 				return err
 			}
-			s, e, err := a.openText(ctx, args, &text, &flags)
+			from, e, err := a.openPrompt(ctx, args, &text, &flags, errEmptyPrompt)
 			if err != nil {
 				return err
 			}
 			defer e.close()
+			if err := from.answerable(); err != nil {
+				return err
+			}
+			prompt := from.Tokens
 			plan := sweep.plan
 			var sites []llama.Site
 			if sweep.sites != "" {
@@ -223,10 +229,6 @@ numbers. An interrupted run shows the rows that are complete.`,
 					return err
 				}
 				plan.Sites = siteNames(sites)
-			}
-			prompt, err := text.tokens(a, e, s, errEmptyPrompt)
-			if err != nil {
-				return err
 			}
 			files := newVectorFiles(ctx, e)
 			v, err := files.load(plan.Vectors)
@@ -239,7 +241,7 @@ numbers. An interrupted run shows the rows that are complete.`,
 
 			var stories *probe.StoryFile
 			if sweep.random > 0 && sweep.kind.NeedsStories() {
-				if stories, err = probe.LoadStories(probe.SidecarPath(plan.Vectors)); err != nil {
+				if stories, err = loadStories(plan.Vectors); err != nil {
 					return fmt.Errorf("--control %s: %w", sweep.kind, err)
 				}
 			}
@@ -278,7 +280,7 @@ numbers. An interrupted run shows the rows that are complete.`,
 				}
 				p := &r.Provenance
 				p.Seed, p.Vectors = sweep.sampling.Seed, files.notes
-				p.defineText(&text)
+				p.definePrompt(&text, from)
 				p.define(
 					"sampling", describeSampling(sweep.sampling.Sampling),
 					"steering", fmt.Sprintf("h + strength * mean norm * v/|v| at every token of the scope but position 0; v in the form %s", sweep.form),
@@ -289,7 +291,7 @@ numbers. An interrupted run shows the rows that are complete.`,
 				)
 				err = a.writeJSON(r)
 			} else {
-				err = a.printSteer(&r, s, &sweep)
+				err = a.printSteer(&r, from.shown(), &sweep)
 			}
 			if err != nil {
 				return err
@@ -297,7 +299,7 @@ numbers. An interrupted run shows the rows that are complete.`,
 			return interrupted
 		},
 	}
-	text.register(cmd)
+	text.registerChat(cmd)
 	flags.register(cmd)
 	sweep.register(cmd)
 	return cmd

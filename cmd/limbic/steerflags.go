@@ -68,7 +68,12 @@ func (e unprefixed) Unwrap() error { return e.err }
 // open resolves the plans for a model and writes what is doubtful about them
 // as warnings. Without plans it gives a steering that does nothing.
 func (f *steerFlags) open(ctx context.Context, a *app, e *engine) (*steering, error) {
-	s := &steering{beforeEdit: f.beforeEdit, files: newVectorFiles(ctx, e)}
+	return f.openWith(a, e, newVectorFiles(ctx, e))
+}
+
+// openWith is open with vectors files that may have been loaded before.
+func (f *steerFlags) openWith(a *app, e *engine, files *vectorFiles) (*steering, error) {
+	s := &steering{beforeEdit: f.beforeEdit, files: files}
 	if len(f.plans) == 0 {
 		return s, nil
 	}
@@ -231,13 +236,17 @@ func (f *vectorFiles) load(path string) (*probe.Vectors, error) {
 	if v, ok := f.loaded[path]; ok {
 		return v, nil
 	}
-	v, err := steer.Files(f.ctx, f.engine.model)(path)
+	v, sum, err := loadVectors(path)
 	if err != nil {
 		return nil, err
 	}
-	sum, err := probe.FileSHA256(path)
+	m := f.engine.model
+	model, err := m.SHA256(f.ctx)
 	if err != nil {
 		return nil, err
+	}
+	if err := v.CheckModel(model, m.Tokenizer().Hash(), m.Config().Width); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	f.loaded[path] = v
 	f.notes = append(f.notes, vectorsNote{path, sum, v.Provenance.MeansSHA256, len(v.Emotions)})

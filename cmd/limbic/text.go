@@ -17,6 +17,10 @@ type textFlags struct {
 	file    string
 	noBOS   bool
 	special bool
+
+	chats bool // conversations are taken, too
+	chat  chatFlags
+	read  readFlag
 }
 
 func (f *textFlags) register(cmd *cobra.Command) {
@@ -26,12 +30,37 @@ func (f *textFlags) register(cmd *cobra.Command) {
 	cmd.Args = f.args
 }
 
+// registerChat is register for a command that takes conversations, too.
+func (f *textFlags) registerChat(cmd *cobra.Command) {
+	f.register(cmd)
+	f.chats = true
+	f.chat.register(cmd)
+}
+
+// registerRead adds the flag of a command that reads at some tokens.
+func (f *textFlags) registerRead(cmd *cobra.Command, usage string) {
+	cmd.Flags().Var(&f.read, "read", usage+": last, user_end, assistant_start, span:\"TEXT\" or mean:ROLE")
+}
+
 // args checks the positional arguments MODEL and TEXT.
 func (f *textFlags) args(cmd *cobra.Command, args []string) error {
 	file := cmd.Flags().Changed("file")
+	messages := false
+	if f.chats {
+		if err := f.chat.check(cmd, false); err != nil {
+			return err
+		}
+		messages = f.chat.given.messages
+	}
 	switch {
 	case len(args) == 0:
 		return usagef("MODEL is missing: a path to a .gguf file")
+	case messages && file:
+		return usagef("--messages and --file exclude each other")
+	case messages && len(args) > 1:
+		return usagef("TEXT and --messages exclude each other: there is TEXT %s", abbreviated(args[1]))
+	case messages:
+		return nil
 	case file && f.file == "":
 		return usagef("--file names no file")
 	case file && len(args) > 1:
@@ -53,8 +82,8 @@ func abbreviated(s string) string {
 	return strconv.Quote(s)
 }
 
-// read gives the text: args are the positional arguments.
-func (f *textFlags) read(ctx context.Context, a *app, args []string) (string, error) {
+// readText gives the text: args are the positional arguments.
+func (f *textFlags) readText(ctx context.Context, a *app, args []string) (string, error) {
 	var b []byte
 	var err error
 	switch {
@@ -97,23 +126,12 @@ func readAll(ctx context.Context, r io.Reader) ([]byte, error) {
 // openText reads the text that a command is about, and then opens the model:
 // args are the positional arguments. Whoever calls closes the engine.
 func (a *app) openText(ctx context.Context, args []string, text *textFlags, flags *engineFlags) (string, *engine, error) {
-	s, err := text.read(ctx, a, args)
+	s, err := text.readText(ctx, a, args)
 	if err != nil {
 		return "", nil, err
 	}
 	e, err := openEngine(args[0], flags)
 	return s, e, err
-}
-
-// tokens is encode for a text that the model is to read in one go: one that
-// exceeds the context is refused, and one without any token with the error
-// empty, if that is not nil.
-func (f *textFlags) tokens(a *app, e *engine, text string, empty error) ([]token.Token, error) {
-	tokens := f.encode(a, e.tok, text)
-	if len(tokens) == 0 && empty != nil {
-		return nil, empty
-	}
-	return tokens, e.checkContext(tokens)
 }
 
 // encode turns the text into tokens. EOS is never added, whatever the model

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -10,9 +11,17 @@ import (
 )
 
 type tokenizeResult struct {
-	Tokens     []tokenRow `json:"tokens"`
+	Tokens []tokenRow `json:"tokens"`
+	// Of a conversation: the text that the tokens stand for, and where turns
+	// stand in it.
+	Text string `json:"text,omitempty"`
+	turnsNote
+	Read       []int      `json:"read,omitempty"` // indices of the tokens that --read means
 	Provenance provenance `json:"provenance"`
 }
+
+// readMark stands behind the tokens that --read means.
+const readMark = "  ◄ read"
 
 func newTokenize(a *app) *cobra.Command {
 	var text textFlags
@@ -21,15 +30,19 @@ func newTokenize(a *app) *cobra.Command {
 		Short: "Show the tokens of a text with their byte offsets",
 		Long: `Show the tokens of a text: id, the bytes of the text it stands for (from start
 up to, not including, end), and its name, in which bytes that are not valid
-UTF-8 are written <0xXX>. Files that hold only a vocabulary will do.`,
+UTF-8 are written <0xXX>. Files that hold only a vocabulary will do.
+
+` + chatHelp + `
+Offsets are then those in the whole text, and a column says who speaks. --read
+marks the tokens that other commands would read.`,
 		Example: examples(
 			`limbic tokenize MODEL "Once upon a time"`,
-			`limbic tokenize MODEL "<s>not a special token" --no-bos`,
+			`limbic tokenize MODEL "How do you feel?" --format human-assistant --prefill "(" --read assistant_start`,
 			`echo "from standard input" | limbic tokenize MODEL - --json`,
 		),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
-			s, err := text.read(ctx, a, args)
+			c, messages, err := text.source(ctx, a, args)
 			if err != nil {
 				return err
 			}
@@ -42,26 +55,46 @@ UTF-8 are written <0xXX>. Files that hold only a vocabulary will do.`,
 			if err != nil {
 				return err
 			}
-			rows := tokenRows(tok, text.encode(a, tok, s))
+			from, err := text.prompter(a, f, tok).prompt(ctx, c, messages)
+			if err != nil {
+				return err
+			}
+			rows := tokenRows(tok, from.Tokens)
 			if a.json {
 				p, err := fileProvenance(ctx, f, tok)
 				if err != nil {
 					return err
 				}
-				p.defineText(&text)
-				return a.writeJSON(tokenizeResult{rows, p})
+				p.definePrompt(&text, from)
+				r := tokenizeResult{Tokens: rows, turnsNote: from.turns(), Read: from.read, Provenance: p}
+				if r.Turns != nil {
+					r.Text = from.Text
+				}
+				return a.writeJSON(r)
 			}
 			t := table{head: []string{"#", "id", "start", "end", "text"}, right: []bool{true, true, true, true, false}}
+			turns := from.turns().Turns != nil
+			if turns {
+				t.head, t.right = slices.Insert(t.head, 4, "role"), slices.Insert(t.right, 4, false)
+			}
 			for i, r := range rows {
-				t.add(strconv.Itoa(i), strconv.Itoa(int(r.ID)), strconv.Itoa(r.Start), strconv.Itoa(r.End), strconv.Quote(r.Text))
+				cells := []string{strconv.Itoa(i), strconv.Itoa(int(r.ID)), strconv.Itoa(r.Start), strconv.Itoa(r.End), strconv.Quote(r.Text)}
+				if turns {
+					cells = slices.Insert(cells, 4, from.Roles[i].String())
+				}
+				if slices.Contains(from.read, i) {
+					cells[len(cells)-1] += readMark
+				}
+				t.add(cells...)
 			}
 			if err := a.print(&t); err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(a.stdout, "%s for %s\n", counted(len(rows), "token"), counted(len(s), "byte"))
+			_, err = fmt.Fprintf(a.stdout, "%s for %s\n", counted(len(rows), "token"), counted(len(from.Text), "byte"))
 			return err
 		},
 	}
-	text.register(cmd)
+	text.registerChat(cmd)
+	text.registerRead(cmd, "mark the tokens that are read")
 	return cmd
 }

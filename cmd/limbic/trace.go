@@ -20,8 +20,10 @@ import (
 )
 
 type traceResult struct {
-	Sites      []string       `json:"sites"` // names of the arrays in the file
-	Tokens     []int32        `json:"tokens"`
+	Sites  []string `json:"sites"` // names of the arrays in the file
+	Tokens []int32  `json:"tokens"`
+	turnsNote
+	Read       []int          `json:"read,omitempty"` // indices of the tokens that --read means
 	Out        string         `json:"out"`
 	Width      int            `json:"width"`
 	Receipt    *steer.Receipt `json:"receipt"` // of steering
@@ -44,6 +46,8 @@ Sites are separated by commas: resid_post:10, resid_post:-1 (the last),
 resid_post:67%, 2/3, resid_post:all, blocks.10.hook_resid_post, hf:11, l_out-10,
 final_norm. The other points are resid_pre, attn_out, resid_mid and mlp_out.
 Without --sites it is the output of the block at two thirds of the depth.
+
+` + chatHelp + `
 
 ` + steerHelp + `
 
@@ -72,7 +76,7 @@ found.`,
 			if err := checkOut(out); err != nil {
 				return err
 			}
-			s, e, err := a.openText(ctx, args, &text, &flags)
+			from, e, err := a.openPrompt(ctx, args, &text, &flags, nil)
 			if err != nil {
 				return err
 			}
@@ -81,10 +85,7 @@ found.`,
 			if err != nil {
 				return err
 			}
-			tokens, err := text.tokens(a, e, s, nil)
-			if err != nil {
-				return err
-			}
+			tokens := from.Tokens
 			steered, err := plans.open(ctx, a, e)
 			if err != nil {
 				return err
@@ -93,13 +94,13 @@ found.`,
 			if err != nil {
 				return err
 			}
-			p.defineText(&text)
+			p.definePrompt(&text, from)
 			p.define("rows", "one for each token, BOS included")
 			steered.noteCapture(&p)
 			if err := a.trace(ctx, e, tokens, sites, steered, p, out, write); err != nil {
 				return err
 			}
-			r := traceResult{Tokens: ids(tokens), Out: out, Width: e.model.Config().Width, Receipt: steered.receipt(), Provenance: p}
+			r := traceResult{Tokens: ids(tokens), turnsNote: from.turns(), Read: from.read, Out: out, Width: e.model.Config().Width, Receipt: steered.receipt(), Provenance: p}
 			for _, s := range sites {
 				r.Sites = append(r.Sites, s.Key())
 			}
@@ -121,7 +122,8 @@ found.`,
 			return printReceipt(a.stdout, r.Receipt)
 		},
 	}
-	text.register(cmd)
+	text.registerChat(cmd)
+	text.registerRead(cmd, "with --json: say which tokens are read")
 	flags.register(cmd)
 	plans.registerCapture(cmd)
 	cmd.Flags().StringVar(&siteList, "sites", "", "sites `S[,S...]` to read (default: the output of the block at 2/3 of the depth)")

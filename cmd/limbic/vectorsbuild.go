@@ -210,46 +210,56 @@ left out is recorded, and "limbic vectors eval" tests on it.`,
 			if err != nil {
 				return err
 			}
-			v := res.Vectors
-			p := v.Provenance
-			r := vectorsBuildResult{
-				Out: out, Sidecar: sidecar, MeansSHA256: p.MeansSHA256, Emotions: len(v.Emotions), Sites: v.SiteNames(),
-				DefaultSite: siteNote{v.DefaultSite().String(), v.DefaultSite().Describe(e.blocks)},
-				Stories:     p.Stories, Dropped: p.Dropped, Cut: p.Cut, Neutral: p.Texts, Tokens: p.Tokens,
-				Rate: res.Report.TokensPerSecond, Seconds: time.Since(start).Seconds(), Resumed: res.Report.Resumed,
-				Report: res.Report.Sites, Recipe: p,
-			}
-			if r.FileSHA256, err = probe.FileSHA256(out); err != nil {
+			r, err := buildResult(ctx, e, res, out, sidecar, time.Since(start))
+			if err != nil {
 				return err
 			}
 			a.warnOfNorms(r.Report)
 			if !a.json {
-				return a.printBuild(&r)
+				return a.printBuild(r)
 			}
-			var sites []llama.Site
-			for _, s := range v.Sites {
-				sites = append(sites, s.Site)
-			}
-			if r.Provenance, err = e.provenance(ctx, sites); err != nil {
-				return err
-			}
-			contrast := "emotion mean minus the mean of emotion means"
-			if p.Hands {
-				contrast = "emotion mean, stories minus the mean of their hand, minus the mean of such emotion means"
-			}
-			r.Provenance.define(
-				"pooling", fmt.Sprintf("mean of the residual stream over tokens %d to the last, counted from 1 without BOS; shorter stories are dropped", p.From),
-				"contrast", contrast,
-				"means_sha256", "hash of all sums, counts and calibrations, which are exact",
-				"format", string(p.Format),
-			)
-			r.Provenance.defineSites()
 			return a.writeJSON(r)
 		},
 	}
 	flags.register(cmd)
 	f.register(cmd)
 	return cmd
+}
+
+// buildResult sums up a build whose files are written.
+func buildResult(ctx context.Context, e *engine, res *probe.Result, out, sidecar string, took time.Duration) (*vectorsBuildResult, error) {
+	v := res.Vectors
+	p := v.Provenance
+	r := &vectorsBuildResult{
+		Out: out, Sidecar: sidecar, MeansSHA256: p.MeansSHA256, Emotions: len(v.Emotions), Sites: v.SiteNames(),
+		DefaultSite: siteNote{v.DefaultSite().String(), v.DefaultSite().Describe(e.blocks)},
+		Stories:     p.Stories, Dropped: p.Dropped, Cut: p.Cut, Neutral: p.Texts, Tokens: p.Tokens,
+		Rate: res.Report.TokensPerSecond, Seconds: took.Seconds(), Resumed: res.Report.Resumed,
+		Report: res.Report.Sites, Recipe: p,
+	}
+	var err error
+	if r.FileSHA256, err = probe.FileSHA256(out); err != nil {
+		return nil, err
+	}
+	var sites []llama.Site
+	for _, s := range v.Sites {
+		sites = append(sites, s.Site)
+	}
+	if r.Provenance, err = e.provenance(ctx, sites); err != nil {
+		return nil, err
+	}
+	contrast := "emotion mean minus the mean of emotion means"
+	if p.Hands {
+		contrast = "emotion mean, stories minus the mean of their hand, minus the mean of such emotion means"
+	}
+	r.Provenance.define(
+		"pooling", fmt.Sprintf("mean of the residual stream over tokens %d to the last, counted from 1 without BOS; shorter stories are dropped", p.From),
+		"contrast", contrast,
+		"means_sha256", "hash of all sums, counts and calibrations, which are exact",
+		"format", string(p.Format),
+	)
+	r.Provenance.defineSites()
+	return r, nil
 }
 
 // buildVectors is probe.Build with its progress shown.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/limbic-go/limbic/demo"
 	"github.com/limbic-go/limbic/emotion"
 	"github.com/limbic-go/limbic/experiment"
 	"github.com/limbic-go/limbic/llama"
@@ -166,7 +167,7 @@ Take figures for what they are: of the site given, on these stories.`,
 				return err
 			}
 			o := experiment.IdentifyOptions{Site: &at, Center: f.center, InSample: f.inSample, Seed: f.seed}
-			if path := probe.SidecarPath(args[1]); exists(path) {
+			if path := probe.SidecarPath(args[1]); args[1] != demo.Name && exists(path) {
 				o.Sidecar = path
 			}
 			var finish func()

@@ -67,7 +67,7 @@ farthest from it. The model is not needed.`,
 			return usagef("unexpected argument %q", args[1])
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			v, err := probe.Load(args[0])
+			v, sum, err := loadVectors(args[0])
 			if err != nil {
 				return err
 			}
@@ -101,9 +101,7 @@ farthest from it. The model is not needed.`,
 				DefaultSite: siteNote{v.DefaultSite().String(), v.DefaultSite().Describe(blocks)},
 				Emotions:    emotionRows(v, sv, shown), Recipe: v.Provenance, Provenance: vectorsProvenance(v),
 			}
-			if r.FileSHA256, err = probe.FileSHA256(args[0]); err != nil {
-				return err
-			}
+			r.FileSHA256 = sum
 			for i := range v.Sites {
 				r.Sites = append(r.Sites, v.Sites[i].Report())
 			}
