@@ -188,7 +188,7 @@ func TestFailures(t *testing.T) {
 		parts string
 	}{
 		{"info|" + dir + "/none.gguf", "none.gguf|no such file|.gguf"},
-		{"info|demo", `"demo"|no such file|.gguf`},
+		{"info|demonstration", `"demonstration"|no such file|.gguf`},
 		{"info|" + dir, dir + "|folder"},
 		{"info|" + text, text + "|not a GGUF file"},
 		{"info|" + header, header + "|tokenizer.ggml.tokens"},
