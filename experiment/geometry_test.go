@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"math"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -507,19 +506,7 @@ func spread(x []float64) float64 {
 // TestGeometryOfTrainedModel runs on a small trained model, where the shared
 // test material lies beside the checkout.
 func TestGeometryOfTrainedModel(t *testing.T) {
-	path := filepath.Join("..", "..", "shared", "models", "stories260K-f32.gguf")
-	if _, err := os.Stat(path); err != nil {
-		t.Skipf("no shared test material: %v", err)
-	}
-	if testing.Short() {
-		t.Skip("takes a minute")
-	}
-	m, err := llama.Open(path)
-	require.NoError(t, err)
-	defer m.Close()
-	r, err := m.NewRunner(llama.RunnerOptions{})
-	require.NoError(t, err)
-	defer r.Close()
+	r := trainedModel(t)
 	out := filepath.Join(t.TempDir(), "v.safetensors")
 	built, err := probe.Build(t.Context(), r, emotion.Embedded(), probe.BuildOptions{Out: out, Journal: out + ".journal"})
 	require.NoError(t, err)

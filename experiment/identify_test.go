@@ -414,9 +414,10 @@ func toJSON(t *testing.T, v any) string {
 	return string(b)
 }
 
-// TestTrainedModel runs the whole experiment on a small trained model, where
-// the shared test material lies beside the checkout.
-func TestTrainedModel(t *testing.T) {
+// trainedModel is a runner of a small trained model, where the shared test
+// material lies beside the checkout.
+func trainedModel(t *testing.T) *llama.Runner {
+	t.Helper()
 	path := filepath.Join("..", "..", "shared", "models", "stories260K-f32.gguf")
 	if _, err := os.Stat(path); err != nil {
 		t.Skipf("no shared test material: %v", err)
@@ -426,10 +427,17 @@ func TestTrainedModel(t *testing.T) {
 	}
 	m, err := llama.Open(path)
 	require.NoError(t, err)
-	defer m.Close()
+	t.Cleanup(func() { require.NoError(t, m.Close()) })
 	r, err := m.NewRunner(llama.RunnerOptions{})
 	require.NoError(t, err)
-	defer r.Close()
+	t.Cleanup(r.Close)
+	return r
+}
+
+// TestTrainedModel runs the whole experiment on a small trained model, where
+// the shared test material lies beside the checkout.
+func TestTrainedModel(t *testing.T) {
+	r := trainedModel(t)
 
 	held := []string{"cafe", "court", "hotel", "night", "interview", "machine"}
 	base := emotion.Embedded()
@@ -437,7 +445,7 @@ func TestTrainedModel(t *testing.T) {
 	require.NoError(t, err)
 	out := filepath.Join(t.TempDir(), "v.safetensors")
 	built, err := probe.Build(t.Context(), r, train, probe.BuildOptions{
-		Sites: []llama.Site{llama.DefaultSite(m.Config().Blocks)}, Excluded: held, Out: out, Journal: out + ".journal",
+		Sites: []llama.Site{llama.DefaultSite(r.Model().Config().Blocks)}, Excluded: held, Out: out, Journal: out + ".journal",
 	})
 	require.NoError(t, err)
 

@@ -351,10 +351,7 @@ func (c *chatSession) say(base context.Context, s string) error {
 		return err
 	}
 	// What the model has read before, it need not read again.
-	same := 0
-	for same < c.seq.Len() && same < len(from.Tokens)-1 && c.seq.Token(same).ID == from.Tokens[same].ID {
-		same++
-	}
+	same := min(c.seq.Common(from.Tokens), len(from.Tokens)-1)
 	c.seq.Truncate(same)
 	c.meter.take(0) // of an answer that failed
 	ctx, done := c.answering(base)

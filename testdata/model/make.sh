@@ -4,8 +4,9 @@
 #     bash testdata/model/make.sh WORK
 #
 # Needs Python 3.11 with pip, npm, R (Rscript) with the package janeaustenr (Debian:
-# r-cran-janeaustenr) and a C++ compiler for torch.compile. Training takes about 45
-# minutes on two cores of a server processor with AMX, and longer elsewhere. The result
+# r-cran-janeaustenr) and a C++ compiler for torch.compile. Each of the two trainings
+# takes about 25 minutes on two cores of a server processor with AMX, and longer
+# elsewhere; the teacher's embeddings take ten before. The result
 # is not the same to the bit on other processors: PyTorch does not promise that.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
