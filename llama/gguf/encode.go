@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 
 	"github.com/limbic-go/limbic/tensor"
@@ -38,9 +39,14 @@ type EncodeOptions struct {
 // values, on unknown tensor types, and where the length of a tensor's data is
 // not what its shape and type need.
 func Encode(w io.Writer, kvs []KV, tensors []TensorData, opts EncodeOptions) error {
-	head, alignment, err := encodeHead(kvs, tensors, opts)
+	head, alignment, sizes, err := encodeHead(kvs, tensors, opts)
 	if err != nil {
 		return err
+	}
+	for i, t := range tensors {
+		if sizes[i] != len(t.Data) {
+			return encodeError(tensorItem(t.Name), "there are %d bytes of data, shape %v and type %v need %d", len(t.Data), t.Dims, t.Type, sizes[i])
+		}
 	}
 	// The first error sticks in out, so that Flush reports it.
 	out := bufio.NewWriterSize(w, 1<<16)
@@ -64,40 +70,41 @@ func pad(out *bufio.Writer, n, alignment int) {
 	}
 }
 
-// encodeHead gives everything before the tensor data, and the alignment.
-func encodeHead(kvs []KV, tensors []TensorData, opts EncodeOptions) ([]byte, int, error) {
+// encodeHead gives everything before the tensor data, the alignment, and the
+// bytes that the data of each tensor needs.
+func encodeHead(kvs []KV, tensors []TensorData, opts EncodeOptions) (head []byte, alignment int, sizes []int, err error) {
 	version := opts.Version
 	switch version {
 	case 0:
 		version = 3
 	case 2, 3:
 	default:
-		return nil, 0, encodeError("", "version %d cannot be written, only 2 and 3", version)
+		return nil, 0, nil, encodeError("", "version %d cannot be written, only 2 and 3", version)
 	}
 
 	le := binary.LittleEndian
-	head := le.AppendUint32([]byte(magic), uint32(version))
+	head = le.AppendUint32([]byte(magic), uint32(version))
 	head = le.AppendUint64(head, uint64(len(tensors)))
 	head = le.AppendUint64(head, uint64(len(kvs)))
 
-	alignment := defaultAlignment
+	alignment = defaultAlignment
 	seen := make(map[string]bool)
 	for _, kv := range kvs {
 		item := keyItem(kv.Key)
 		if msg := checkName(kv.Key, seen); msg != "" {
-			return nil, 0, encodeError(item, "key %s", msg)
+			return nil, 0, nil, encodeError(item, "key %s", msg)
 		}
 		v := kv.Value
 		if v == (Value{}) {
-			return nil, 0, encodeError(item, "there is no value")
+			return nil, 0, nil, encodeError(item, "there is no value")
 		}
 		if kv.Key == alignmentKey {
 			var msg string
 			if alignment, msg = asAlignment(v); msg != "" {
-				return nil, 0, encodeError(item, "%s", msg)
+				return nil, 0, nil, encodeError(item, "%s", msg)
 			}
 			if v.typ != TypeUint32 { // other readers insist on it
-				return nil, 0, encodeError(item, "%s, want a uint32", wrong(v))
+				return nil, 0, nil, encodeError(item, "%s, want a uint32", wrong(v))
 			}
 		}
 		head = appendString(head, kv.Key)
@@ -110,20 +117,20 @@ func encodeHead(kvs []KV, tensors []TensorData, opts EncodeOptions) ([]byte, int
 	for _, t := range tensors {
 		item := tensorItem(t.Name)
 		if msg := checkName(t.Name, seen); msg != "" {
-			return nil, 0, encodeError(item, "name %s", msg)
+			return nil, 0, nil, encodeError(item, "name %s", msg)
 		}
 		if len(t.Dims) < 1 || len(t.Dims) > maxDims || slices.Min(t.Dims) < 1 {
-			return nil, 0, encodeError(item, "shape is %v, want 1 to %d dimensions of at least 1", t.Dims, maxDims)
+			return nil, 0, nil, encodeError(item, "shape is %v, want 1 to %d dimensions of at least 1", t.Dims, maxDims)
 		}
 		if !t.Type.Known() {
-			return nil, 0, encodeError(item, "%v is not supported", t.Type)
+			return nil, 0, nil, encodeError(item, "%v is not supported", t.Type)
 		}
 		size, msg := dataSize(t.Type, t.Dims)
 		if msg != "" {
-			return nil, 0, encodeError(item, "%s", msg)
+			return nil, 0, nil, encodeError(item, "%s", msg)
 		}
-		if size != len(t.Data) {
-			return nil, 0, encodeError(item, "there are %d bytes of data, shape %v and type %v need %d", len(t.Data), t.Dims, t.Type, size)
+		if size > math.MaxInt-alignment-offset { // only where the data need not be in memory
+			return nil, 0, nil, encodeError(item, "the file would have more bytes than can be counted")
 		}
 		head = appendString(head, t.Name)
 		head = le.AppendUint32(head, uint32(len(t.Dims)))
@@ -133,8 +140,9 @@ func encodeHead(kvs []KV, tensors []TensorData, opts EncodeOptions) ([]byte, int
 		head = le.AppendUint32(head, uint32(t.Type))
 		head = le.AppendUint64(head, uint64(offset))
 		offset += alignUp(size, alignment)
+		sizes = append(sizes, size)
 	}
-	return head, alignment, nil
+	return head, alignment, sizes, nil
 }
 
 func encodeError(item, format string, args ...any) error {

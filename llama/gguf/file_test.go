@@ -25,7 +25,7 @@ func write(t *testing.T, data []byte) string {
 	return path
 }
 
-func hash(data []byte) string {
+func sha(data []byte) string {
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:])
 }
@@ -121,8 +121,8 @@ func TestSHA256(t *testing.T) {
 	for range 4 {
 		all.Go(func() {
 			got, err := f.SHA256(t.Context())
-			if err != nil || got != hash(data) {
-				t.Errorf("SHA256() = %q, %v; want %q", got, err, hash(data))
+			if err != nil || got != sha(data) {
+				t.Errorf("SHA256() = %q, %v; want %q", got, err, sha(data))
 			}
 		})
 	}
@@ -131,13 +131,13 @@ func TestSHA256(t *testing.T) {
 	require.NoError(t, f.Close())
 	got, err := f.SHA256(t.Context())
 	require.NoError(t, err, "a known hash outlives the file")
-	require.Equal(t, hash(data), got)
+	require.Equal(t, sha(data), got)
 
 	f, err = Parse(data, "memory.gguf")
 	require.NoError(t, err)
 	got, err = f.SHA256(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, hash(data), got)
+	require.Equal(t, sha(data), got)
 
 	f, err = Parse(data, "memory.gguf")
 	require.NoError(t, err)

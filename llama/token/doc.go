@@ -20,10 +20,10 @@
 //
 // # Any bytes in, the same bytes out
 //
-// Input need not be valid UTF-8: an invalid byte is one character that belongs
-// to no class. For a vocabulary that can spell every byte ([Tokenizer.Lossless])
+// Input need not be valid UTF-8: an invalid byte is one character, of the class
+// of U+FFFD. For a vocabulary that can spell every byte ([Tokenizer.Lossless])
 // [Tokenizer.Decode] gives exactly the bytes that [Tokenizer.Encode] was given
-// (with special tokens unparsed). A vocabulary that can't spell every byte has
+// (with special tokens unparsed, and where none takes white space). A vocabulary that can't spell every byte has
 // no exact way back: a character that it can't spell becomes the unknown
 // token, or no token at all where the vocabulary names no unknown token; only
 // then do spans leave a gap.

@@ -2,7 +2,10 @@ package token
 
 import (
 	"sort"
+	"strings"
 	"sync"
+	"unicode"
+	"unicode/utf8"
 )
 
 // A Token is a token of a text: its id and which bytes of the input it stands
@@ -54,39 +57,125 @@ var workspaces = sync.Pool{New: func() any { return new(merging) }}
 const maxPooled = 1 << 20
 
 // Encode turns a text into tokens. The text may be any bytes. Time is
-// O(n log n) in its length, whatever it holds.
+// O(n log n) in its length, whatever it holds. A BOS or EOS that the text itself
+// spells where one would be added (with Special set) is not added again.
 func (t *Tokenizer) Encode(text string, opt EncodeOptions) []Token {
 	out := make([]Token, 0, len(text)/3+4)
-	if opt.BOS.adds(t.addBOS) && t.bos >= 0 {
+	bos := opt.BOS.adds(t.addBOS) && t.bos >= 0
+	if bos {
 		out = append(out, Token{ID: t.bos})
 	}
 	w := workspaces.Get().(*merging)
-	m := &t.user
-	var allowed func(start, end int, id int32) bool
-	if opt.Special {
-		m = &t.specials
-		if len(opt.Literal) > 0 {
-			allowed = func(start, end int, id int32) bool { return !t.hidden(id) || !opt.literal(start, end) }
-		}
-	}
-	prefix := t.addPrefix // at the start and after each token cut out of the text
-	m.cut(text, allowed, func(start, end int, id int32) {
+	t.parts(text, &opt, func(start, end int, id int32) {
 		switch {
-		case id >= 0:
-			out = append(out, Token{id, start, end})
-			prefix = t.addPrefix
-		case t.spm != nil:
-			out = t.encodeSPM(out, text[start:end], start, prefix, w)
-			prefix = false
+		case id < 0:
+			out = t.encodePart(out, text, start, end, w)
+		case bos && id == t.bos && start == 0:
+			out[0] = Token{id, start, end}
 		default:
-			out = t.encodeBPE(out, text[start:end], start, w)
+			out = append(out, Token{id, start, end})
 		}
 	})
 	if cap(w.syms) <= maxPooled {
 		workspaces.Put(w)
 	}
 	if opt.EOS.adds(t.addEOS) && t.eos >= 0 {
-		out = append(out, Token{t.eos, len(text), len(text)})
+		last := len(out) - 1
+		if last < 0 || out[last].ID != t.eos || out[last].Start == out[last].End {
+			out = append(out, Token{t.eos, len(text), len(text)})
+		}
 	}
 	return out
+}
+
+// parts calls yield with the parts of a text in order: tokens that it spells,
+// and what is between them, with id -1.
+func (t *Tokenizer) parts(text string, opt *EncodeOptions, yield func(start, end int, id int32)) {
+	m := &t.user
+	literal := false
+	if opt.Special {
+		m = &t.specials
+		literal = len(opt.Literal) > 0
+	}
+	var allowed func(start, end int, id int32) bool
+	if literal || len(t.edges) > 0 {
+		allowed = func(start, end int, id int32) bool {
+			return (!literal || !t.hidden(id) || !opt.literal(start, end)) &&
+				(t.edges[id]&singleWord == 0 || !wordBefore(text[:start]) && !wordAfter(text[end:]))
+		}
+	}
+	if len(t.edges) == 0 {
+		m.cut(text, allowed, yield)
+		return
+	}
+	// Tokens may take the white space beside them, so each part waits for the
+	// next one.
+	begin, wait, waiting := 0, -1, int32(-1) // the part that waits; it ends at wait
+	m.cut(text, allowed, func(start, end int, id int32) {
+		start = max(start, begin)
+		if wait >= 0 {
+			if id >= 0 && waiting < 0 && t.edges[id]&stripLeft != 0 {
+				wait = begin + len(strings.TrimRightFunc(text[begin:wait], unicode.IsSpace))
+			}
+			if wait > begin {
+				yield(begin, wait, waiting)
+			}
+			start = wait
+		}
+		if id >= 0 && t.edges[id]&stripRight != 0 {
+			end = len(text) - len(strings.TrimLeftFunc(text[end:], unicode.IsSpace))
+		}
+		begin, wait, waiting = start, max(end, start), id
+	})
+	if wait > begin {
+		yield(begin, wait, waiting)
+	}
+}
+
+func wordBefore(s string) bool {
+	r, _ := utf8.DecodeLastRuneInString(s)
+	return s != "" && isWord(r)
+}
+
+func wordAfter(s string) bool {
+	r, _ := utf8.DecodeRuneInString(s)
+	return s != "" && isWord(r)
+}
+
+// isWord reports whether a character is matched by \w.
+func isWord(r rune) bool {
+	return unicode.IsLetter(r) || unicode.IsMark(r) || unicode.Is(unicode.Nd, r) || unicode.Is(unicode.Pc, r)
+}
+
+// encodePart appends the tokens of a part of a text that spells no token as such.
+func (t *Tokenizer) encodePart(out []Token, text string, start, end int, w *merging) []Token {
+	s, from := t.normalize(text[start:end], start == 0, end == len(text))
+	if s == "" {
+		return out
+	}
+	n, base := len(out), start
+	if from != nil {
+		base = 0
+	}
+	if t.spm != nil {
+		out = t.encodeSPM(out, s, base, t.prefixed(s, start), w)
+	} else {
+		out = t.encodeBPE(out, s, base, w)
+	}
+	if from != nil {
+		from.restore(out[n:], start)
+	}
+	return out
+}
+
+// prefixed reports whether a prefix space comes before a part of a text that
+// begins at start.
+func (t *Tokenizer) prefixed(s string, start int) bool {
+	switch {
+	case !t.addPrefix:
+		return false
+	case t.prefix == PrefixEach:
+		return true
+	}
+	return s[0] != ' ' && (t.prefix == PrefixMissing || start == 0)
 }

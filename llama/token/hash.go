@@ -5,7 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"maps"
 	"math"
+	"slices"
 )
 
 // sum hashes what determines the tokenizer's behaviour, after defaults, so
@@ -54,6 +56,32 @@ func (t *Tokenizer) sum(v *Vocab) string {
 	flag(t.addBOS)
 	flag(t.addEOS)
 	flag(t.addPrefix)
+	// What most vocabularies don't have comes with its name, and only if it is
+	// there.
+	if t.spm == nil {
+		if s, _ := splitterByName(t.pre); s.wholeWords != t.bpe.wholeWords {
+			str("whole words")
+			flag(t.bpe.wholeWords)
+		}
+	}
+	if t.spm != nil && t.addPrefix && t.prefix != PrefixEach {
+		str("prefix " + string(t.prefix))
+	}
+	if t.trim {
+		str("trim spaces")
+	}
+	if t.nfc {
+		str("nfc")
+	}
+	for _, id := range slices.Sorted(maps.Keys(t.edges)) {
+		str("edge")
+		num(int(id))
+		num(int(t.edges[id]))
+	}
+	for _, id := range slices.Sorted(slices.Values(v.EOG)) {
+		str("eog")
+		num(int(id))
+	}
 	w.Flush()
 	return hex.EncodeToString(h.Sum(nil))
 }

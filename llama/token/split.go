@@ -26,7 +26,10 @@ type splitter struct {
 var splitters = []splitter{
 	{
 		name: "gpt-2", split: splitGPT2,
-		alias: []string{"", "default", "phi-2", "gigachat", "mpt", "olmo", "jais", "exaone4", "trillion", "granite-docling"},
+		alias: []string{
+			"", "default", "phi-2", "gigachat", "mpt", "olmo", "jais", "exaone4", "trillion", "granite-docling",
+			"a.x-4.0", "mellum",
+		},
 	},
 	{
 		name: "llama-bpe", wholeWords: true, addBOS: true,
@@ -34,20 +37,56 @@ var splitters = []splitter{
 		split: func(s string, yield func(start, end int)) { splitLlama3(s, 3, yield) },
 	},
 	{
-		name: "dbrx", alias: []string{"smaug-bpe"},
+		name: "dbrx", alias: []string{"smaug-bpe", "glm4", "chatglm-bpe"},
 		split: func(s string, yield func(start, end int)) { splitLlama3(s, 3, yield) },
 	},
 	{
-		name: "qwen2", alias: []string{"deepseek-r1-qwen", "megrez", "stablelm2", "hunyuan"},
+		name: "qwen2",
+		alias: []string{
+			"deepseek-r1-qwen", "megrez", "stablelm2", "hunyuan", "kormo", "solar-open", "grok-2",
+			"bailingmoe", "bailingmoe2", "llada-moe",
+		},
 		split: func(s string, yield func(start, end int)) { splitLlama3(s, 1, yield) },
+	},
+	{
+		name:  "qwen35",
+		split: splitQwen35,
+	},
+	{
+		name: "gpt-4o", alias: []string{"llama4", "kanana2", "talkie", "minimax-m2"},
+		split: func(s string, yield func(start, end int)) { splitCased(s, 3, true, yield) },
+	},
+	{
+		name: "tekken", wholeWords: true, addBOS: true,
+		split: func(s string, yield func(start, end int)) { splitCased(s, 1, false, yield) },
 	},
 	{
 		name:  "deepseek-llm",
 		split: func(s string, yield func(start, end int)) { cascade(deepseekLLM, s, 0, yield) },
 	},
 	{
-		name: "smollm", alias: []string{"starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"},
+		name:  "deepseek-coder",
+		split: func(s string, yield func(start, end int)) { cascade(deepseekCoder, s, 0, yield) },
+	},
+	{
+		name: "deepseek-v3", alias: []string{"hunyuan-dense", "joyai-llm"},
+		split: func(s string, yield func(start, end int)) { cascade(deepseekV3, s, 0, yield) },
+	},
+	{
+		name: "smollm", alias: []string{"starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b", "mellum2"},
 		split: splitSmolLM,
+	},
+	{
+		name:  "falcon",
+		split: func(s string, yield func(start, end int)) { cascade(falcon, s, 0, yield) },
+	},
+	{
+		name: "minicpm5", wholeWords: true,
+		split: func(s string, yield func(start, end int)) { cascade(miniCPM5, s, 0, yield) },
+	},
+	{
+		name:  "seed-coder",
+		split: splitSeedCoder,
 	},
 }
 
@@ -106,7 +145,7 @@ func classOf(r rune) class {
 }
 
 // at gives the class and the size of the character at s[i]. An invalid byte
-// decodes to U+FFFD, which is of class other.
+// counts as U+FFFD, which is of class other.
 func at(s string, i int) (class, int) {
 	if c := s[i]; c < utf8.RuneSelf {
 		return asciiClass[c], 1
@@ -234,17 +273,7 @@ func llama3Word(s string, i, most int) int {
 	case letter:
 		return run(s, j, letter)
 	case number:
-		for range most - 1 {
-			if j == len(s) {
-				break
-			}
-			next, n := at(s, j)
-			if next != number {
-				break
-			}
-			j += n
-		}
-		return j
+		return numbers(s, j, most-1)
 	}
 	// One character of another kind may lead letters; a space may lead signs.
 	if j < len(s) && !isNewline(s[i]) {
@@ -263,6 +292,18 @@ func llama3Word(s string, i, most int) int {
 		return j
 	}
 	return blanks(s, i, true)
+}
+
+// numbers gives the end of at most most numbers at s[i].
+func numbers(s string, i, most int) int {
+	for ; most > 0 && i < len(s); most-- {
+		k, n := at(s, i)
+		if k != number {
+			break
+		}
+		i += n
+	}
+	return i
 }
 
 // splitSmolLM cuts out every \p{N} as a word of its own and splits what is
@@ -333,14 +374,7 @@ func cascade(stages []finder, s string, base int, yield func(start, end int)) {
 // The second class also takes the ASCII letters in :-~; that is what the
 // published expression says, and it does cut "Äpfel" after the Ä.
 var deepseekLLM = []finder{
-	func(s string, i int) (int, int) {
-		for ; i < len(s); i++ {
-			if isNewline(s[i]) {
-				return i, i + 1
-			}
-		}
-		return -1, -1
-	},
+	findNewline,
 	blankThen(deepseekLetters),
 	blankThen(newRunes([][2]rune{
 		{'!', '/'}, {':', '~'}, {0x2018, 0x201F}, {0x3000, 0x3002}, {0xFF01, 0xFF0F}, {0xFF1A, 0xFF5E},
@@ -359,17 +393,166 @@ var deepseekLLM = []finder{
 		}
 		return start, len(s)
 	},
-	runOf(newRunes([][2]rune{{0x0800, 0x9FA5}, {0xAC00, 0xD7FF}})),
+	runOf(deepseekIdeographs),
+	numbersUpTo(1),
+}
+
+// deepseekCoder is, stage by stage,
+//
+//	[\r\n]
+//	\s?\p{L}+
+//	\s?\p{P}+
+//	[一-龥ࠀ-一가-퟿]+
+//	\p{N}
+var deepseekCoder = []finder{
+	findNewline,
+	blankThen(unicode.L),
+	blankThen(unicode.P),
+	runOf(deepseekIdeographs),
+	numbersUpTo(1),
+}
+
+var deepseekIdeographs = newRunes([][2]rune{{0x0800, 0x9FA5}, {0xAC00, 0xD7FF}})
+
+// deepseekV3 is, stage by stage,
+//
+//	\p{N}{1,3}
+//	[一-龥぀-ゟ゠-ヿ]+
+//	[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+
+//	| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+
+//
+// The last one passes over what is of none of these classes, such as control
+// characters.
+var deepseekV3 = []finder{
+	numbersUpTo(3),
+	runOf(newRunes([][2]rune{{0x3040, 0x30FF}, {0x4E00, 0x9FA5}})),
 	func(s string, i int) (int, int) {
 		for i < len(s) {
-			k, n := at(s, i)
-			if k == number {
-				return i, i + n
+			if end := deepseekV3Word(s, i); end > i {
+				return i, end
 			}
+			_, n := kindAt(s, i)
 			i += n
 		}
 		return -1, -1
 	},
+}
+
+// deepseekV3Word gives the end of the match at s[i], i where there is none.
+func deepseekV3Word(s string, i int) int {
+	const word = upper | lower | uncased | mark
+	k, n := kindAt(s, i)
+	j := i + n
+	switch {
+	case k&word != 0:
+		return runKinds(s, j, word)
+	case k&sign != 0:
+		if s[i] < utf8.RuneSelf && j < len(s) && isASCIILetter(s[j]) {
+			for j < len(s) && isASCIILetter(s[j]) {
+				j++
+			}
+			return j
+		}
+		return newlines(s, runKinds(s, j, sign), false)
+	case isNewline(s[i]):
+	case j < len(s):
+		switch next, n := kindAt(s, j); {
+		case next&word != 0:
+			return runKinds(s, j+n, word)
+		case next&sign != 0 && s[i] == ' ':
+			return newlines(s, runKinds(s, j+n, sign), false)
+		}
+	}
+	if k&white != 0 {
+		return blanks(s, i, true)
+	}
+	return i
+}
+
+func isASCIILetter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }
+
+// falcon is, stage by stage,
+//
+//	[\p{P}$+<=>^`|~]+
+//	as splitGPT2
+//	runs of numeric characters
+//	[0-9][0-9][0-9]
+//
+// The last two look at words in which bytes are written as characters, where
+// six bytes of other characters are written as numeric ones: ¹²³¼½¾.
+var falcon = []finder{
+	func(s string, i int) (int, int) {
+		start := -1
+		for i < len(s) {
+			r, n := utf8.DecodeRuneInString(s[i:])
+			if unicode.Is(unicode.P, r) || r < utf8.RuneSelf && unicode.IsSymbol(r) {
+				if start < 0 {
+					start = i
+				}
+			} else if start >= 0 {
+				break
+			}
+			i += n
+		}
+		return start, i
+	},
+	func(s string, i int) (int, int) { return i, gpt2Word(s, i) },
+	func(s string, i int) (int, int) {
+		for i < len(s) && !numericByte(s[i]) {
+			i++
+		}
+		start := i
+		for i < len(s) && numericByte(s[i]) {
+			i++
+		}
+		if start == i {
+			return -1, -1
+		}
+		return start, i
+	},
+	func(s string, i int) (int, int) {
+		for at := i; at < len(s); at++ {
+			if c := s[at]; c < '0' || c > '9' {
+				i = at + 1
+			} else if at == i+2 {
+				return i, i + 3
+			}
+		}
+		return -1, -1
+	},
+}
+
+func numericByte(b byte) bool {
+	return '0' <= b && b <= '9' || b == 0xB2 || b == 0xB3 || b == 0xB9 || 0xBC <= b && b <= 0xBE
+}
+
+// miniCPM5 is \p{N}{1,3}, then the expression at splitLlama3.
+var miniCPM5 = []finder{
+	numbersUpTo(3),
+	func(s string, i int) (int, int) { return i, llama3Word(s, i, 3) },
+}
+
+func findNewline(s string, i int) (start, end int) {
+	for ; i < len(s); i++ {
+		if isNewline(s[i]) {
+			return i, i + 1
+		}
+	}
+	return -1, -1
+}
+
+// numbersUpTo finds \p{N}{1,most}.
+func numbersUpTo(most int) finder {
+	return func(s string, i int) (int, int) {
+		for i < len(s) {
+			k, n := at(s, i)
+			if k == number {
+				return i, numbers(s, i+n, most-1)
+			}
+			i += n
+		}
+		return -1, -1
+	}
 }
 
 // runOf finds [set]+.

@@ -49,7 +49,36 @@ type Vocab struct {
 	// "llama" vocabularies and those with the llama-bpe splitter add BOS, and
 	// only "llama" vocabularies add a prefix space ("gpt2" never does).
 	AddBOS, AddEOS, AddSpacePrefix *bool
+
+	// Prefix says where a "llama" vocabulary that adds a prefix space adds it.
+	Prefix PrefixScheme
+	// TrimSpaces makes one space of several, and none at the ends of the text,
+	// in a "llama" vocabulary.
+	TrimSpaces bool
+	// NFC composes characters (Unicode's normal form C) before anything is
+	// tokenized but the tokens that the text spells as such.
+	NFC bool
+	// WholeWords says whether a word that is a token of a "gpt2" vocabulary is
+	// that token, whatever the merges say; nil where the splitter decides.
+	WholeWords *bool
+
+	// Ids of control, unknown and user-defined tokens that take the white space
+	// before or after them, where they are found in a text, and that are found
+	// only where no letter, digit or underscore stands beside them.
+	LStrip, RStrip, SingleWord []int32
+	// EOG are ids that end generation besides EOS, EOT and EOM.
+	EOG []int32
 }
+
+// A PrefixScheme says before what a prefix space is added.
+type PrefixScheme string
+
+// The schemes.
+const (
+	PrefixEach    PrefixScheme = ""        // every stretch of text between control and user-defined tokens
+	PrefixFirst   PrefixScheme = "first"   // the whole text, if it begins with another character than a space
+	PrefixMissing PrefixScheme = "missing" // every stretch that begins with another character than a space
+)
 
 // NoIDs is a Vocab without special ids, to start a literal from.
 func NoIDs() Vocab {
@@ -70,6 +99,9 @@ type Tokenizer struct {
 
 	bos, eos, eot, eom, unk, pad int32
 	addBOS, addEOS, addPrefix    bool
+	prefix                       PrefixScheme
+	trim, nfc                    bool
+	edges                        map[int32]edge // of tokens that look beside themselves; none in most vocabularies
 
 	eog      map[int32]bool
 	split    []bool // by id: Encode may cut this token out of the text as such
@@ -82,6 +114,15 @@ type Tokenizer struct {
 	bpe      *bpeModel
 	hash     string
 }
+
+// An edge is what a token found in a text does to what is beside it.
+type edge uint8
+
+const (
+	stripLeft edge = 1 << iota
+	stripRight
+	singleWord
+)
 
 // New checks a vocabulary and prepares a tokenizer from it. It keeps the
 // strings of v but not its slices. The vocabulary isn't trusted: whatever is
@@ -107,14 +148,18 @@ func build(v Vocab) (*Tokenizer, error) {
 	if err := t.index(); err != nil {
 		return nil, err
 	}
-	t.markEOG()
+	t.markEOG(v.EOG)
+	t.setEdges(&v)
 	t.setPieces()
+	t.nfc = v.NFC
 
 	var mayAddBOS bool
 	switch v.Model {
 	case "llama":
 		mayAddBOS = true
 		t.addPrefix = orDefault(v.AddSpacePrefix, true)
+		t.prefix = v.Prefix
+		t.trim = v.TrimSpaces
 		t.setByteTokens()
 		t.spm = newSPM(t, v.Scores)
 	case "gpt2":
@@ -124,12 +169,13 @@ func build(v Vocab) (*Tokenizer, error) {
 		}
 		mayAddBOS = s.addBOS
 		t.pre = s.name
+		s.wholeWords = orDefault(v.WholeWords, s.wholeWords)
 		var err error
 		if t.bpe, err = newBPE(t, s, v.Merges); err != nil {
 			return nil, err
 		}
 	}
-	t.lossless = !slices.Contains(t.byteIDs[:], -1)
+	t.lossless = !slices.Contains(t.byteIDs[:], -1) && !t.nfc && !t.trim && (!t.addPrefix || t.prefix == PrefixEach)
 
 	t.addBOS = orDefault(v.AddBOS, mayAddBOS && t.bos >= 0)
 	t.addEOS = orDefault(v.AddEOS, false)
@@ -138,6 +184,11 @@ func build(v Vocab) (*Tokenizer, error) {
 	}
 	if t.addEOS && t.eos < 0 {
 		return nil, errors.New("vocabulary asks for an end-of-sequence token but names none")
+	}
+	for id, e := range t.edges {
+		if e&(stripLeft|stripRight) != 0 && !t.hidden(id) {
+			t.lossless = false
+		}
 	}
 	t.setMatchers()
 	t.hash = t.sum(&v)
@@ -205,6 +256,22 @@ func (t *Tokenizer) check(v *Vocab) error {
 		if x.id < -1 || int(x.id) >= n {
 			return fmt.Errorf("%s token id %d is outside the vocabulary of %d tokens", x.name, x.id, n)
 		}
+	}
+	for _, x := range []struct {
+		name string
+		ids  []int32
+	}{{"stripping left", v.LStrip}, {"stripping right", v.RStrip}, {"single-word", v.SingleWord}, {"end-of-generation", v.EOG}} {
+		for _, id := range x.ids {
+			if id < 0 || int(id) >= n {
+				return fmt.Errorf("%s token id %d is outside the vocabulary of %d tokens", x.name, id, n)
+			}
+		}
+	}
+	if v.Prefix != PrefixEach && v.Prefix != PrefixFirst && v.Prefix != PrefixMissing {
+		return fmt.Errorf("unknown prefix scheme %q", clip(string(v.Prefix)))
+	}
+	if v.NFC && v.TrimSpaces {
+		return errors.New("vocabulary asks for normal form C and for spaces to be trimmed, which is not supported together")
 	}
 	return t.setTypes(v)
 }
@@ -293,8 +360,25 @@ var endTexts = []string{
 	"<eos>", "</s>", "<｜end▁of▁sentence｜>",
 }
 
-func (t *Tokenizer) markEOG() {
+func (t *Tokenizer) setEdges(v *Vocab) {
+	for _, x := range []struct {
+		ids []int32
+		e   edge
+	}{{v.LStrip, stripLeft}, {v.RStrip, stripRight}, {v.SingleWord, singleWord}} {
+		for _, id := range x.ids {
+			if t.edges == nil {
+				t.edges = make(map[int32]edge)
+			}
+			t.edges[id] |= x.e
+		}
+	}
+}
+
+func (t *Tokenizer) markEOG(more []int32) {
 	t.eog = make(map[int32]bool)
+	for _, id := range more {
+		t.eog[id] = true
+	}
 	for _, id := range []int32{t.eos, t.eot, t.eom} {
 		if id >= 0 {
 			t.eog[id] = true
@@ -449,7 +533,7 @@ func (t *Tokenizer) decode(ids []int32, special bool) []byte {
 			if special || !t.hidden(id) {
 				out = append(out, raw...)
 			}
-			strip = t.addPrefix
+			strip = t.addPrefix && (t.prefix != PrefixFirst || len(out) == 0)
 			continue
 		}
 		if strip {
@@ -532,8 +616,8 @@ func (t *Tokenizer) AddsEOS() bool { return t.addEOS }
 // AddsSpacePrefix reports whether Encode puts a space before the text.
 func (t *Tokenizer) AddsSpacePrefix() bool { return t.addPrefix }
 
-// Lossless reports whether the vocabulary can spell every byte, so that Decode
-// gives exactly what Encode was given.
+// Lossless reports whether Decode gives exactly what Encode was given: the
+// vocabulary can spell every byte, and nothing is normalized away.
 func (t *Tokenizer) Lossless() bool { return t.lossless }
 
 // Hash identifies the tokenizer: SHA-256, in hexadecimal, over everything that

@@ -15,8 +15,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"unicode/utf8"
 
+	"github.com/limbic-go/limbic/internal/mmap"
 	"github.com/limbic-go/limbic/tensor"
 )
 
@@ -28,8 +30,12 @@ type File struct {
 	names   []string
 
 	data   io.ReaderAt // of all tensors, from offset 0
-	memory []byte      // the same, if the file is in memory
+	memory []byte      // the same, if the file is in memory or mapped
 	closer io.Closer
+
+	mapping *mmap.File // of a mapped file
+	start   int64      // of the data in the mapping
+	closed  atomic.Bool
 }
 
 // An Info describes a tensor in a file.
@@ -76,6 +82,23 @@ func open(f *os.File) (*File, error) {
 	}
 	file.data = io.NewSectionReader(f, start, info.Size()-start)
 	file.closer = f
+	return file, nil
+}
+
+// Map maps a file into memory and reads its header: Bytes then gives views of
+// the mapping, and nothing is read before it is touched. The file must not be
+// changed or truncated before Close. The caller closes the File.
+func Map(path string) (*File, error) {
+	m, err := mmap.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("safetensors: %w", err)
+	}
+	file, err := Parse(m.Data)
+	if err != nil {
+		_ = m.Close() // the parse error is the one to report
+		return nil, fmt.Errorf("%w (in %s)", err, path)
+	}
+	file.mapping, file.start, file.closer = m, int64(len(m.Data)-len(file.memory)), m
 	return file, nil
 }
 
@@ -359,20 +382,36 @@ func (f *File) lookup(name string) (entry, error) {
 	return e, nil
 }
 
+// readable is lookup for those who want the data.
+func (f *File) readable(name string) (entry, error) {
+	if f.mapping != nil && f.closed.Load() {
+		return entry{}, fmt.Errorf("safetensors: read tensor %q: %w", name, fs.ErrClosed)
+	}
+	return f.lookup(name)
+}
+
 // Section reads the data of a tensor piece by piece.
 func (f *File) Section(name string) (*io.SectionReader, error) {
-	e, err := f.lookup(name)
+	e, err := f.readable(name)
 	if err != nil {
 		return nil, err
 	}
 	return io.NewSectionReader(f.data, e.begin, e.end-e.begin), nil
 }
 
+// Release tells the kernel that the pages of a tensor of a mapped file are not
+// needed at present. It is a hint, and does nothing for other files and names.
+func (f *File) Release(name string) {
+	if e, ok := f.tensors[name]; ok && f.mapping != nil && !f.closed.Load() {
+		f.mapping.Release(int(f.start+e.begin), int(f.start+e.end))
+	}
+}
+
 // Bytes gives the data of a tensor as the file has them: little-endian, the
-// last index varying fastest. After [Parse] it is a view of the file and must
-// not be changed.
+// last index varying fastest. After [Parse] and [Map] it is a view of the file
+// and must not be changed; after [Map] it is valid until Close.
 func (f *File) Bytes(name string) ([]byte, error) {
-	e, err := f.lookup(name)
+	e, err := f.readable(name)
 	if err != nil {
 		return nil, err
 	}
@@ -462,7 +501,7 @@ func (f *File) Bools(name string) ([]bool, error) {
 // elements converts a tensor piece by piece. The function decoder gives is nil
 // for a type that cannot be converted.
 func elements[T any](f *File, name string, decoder func(DType) func(dst []T, src []byte)) ([]T, error) {
-	e, err := f.lookup(name)
+	e, err := f.readable(name)
 	if err != nil {
 		return nil, err
 	}
@@ -484,9 +523,11 @@ func elements[T any](f *File, name string, decoder func(DType) func(dst []T, src
 	return out, nil
 }
 
-// Close closes the file. Views of a file in memory stay valid.
+// Close closes the file. Views of a file in memory stay valid, those of a mapped
+// one do not; nothing else of a mapped file may be in use. Closing it again does
+// nothing.
 func (f *File) Close() error {
-	if f.closer == nil {
+	if f.closer == nil || f.closed.Swap(true) && f.mapping != nil {
 		return nil
 	}
 	return f.closer.Close()

@@ -653,3 +653,41 @@ func ExampleWrite() {
 	fmt.Println(x, err)
 	// Output: [0 1 1 1 2 1] <nil>
 }
+
+func TestMap(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "m.safetensors")
+	var b bytes.Buffer
+	x := make([]float32, 1<<14)
+	for i := range x {
+		x[i] = float32(i)
+	}
+	require.NoError(t, Write(&b, nil, []Tensor{{Name: "x", Shape: []int{len(x)}, Data: x}, {Name: "y", Shape: []int{1}, Data: []float32{7}}}))
+	require.NoError(t, os.WriteFile(path, b.Bytes(), 0o600))
+
+	f, err := Map(path)
+	require.NoError(t, err)
+	for range 2 { // released pages come back
+		got, err := f.Float32s("x")
+		require.NoError(t, err)
+		require.Equal(t, x, got)
+		view, err := f.Bytes("y")
+		require.NoError(t, err)
+		require.Equal(t, rawFloats([]float32{7}), view)
+		require.Equal(t, len(view), cap(view))
+		f.Release("x")
+		f.Release("nope")
+	}
+	require.NoError(t, f.Close())
+	require.NoError(t, f.Close())
+	_, err = f.Bytes("y")
+	require.ErrorIs(t, err, fs.ErrClosed)
+	_, err = f.Float32s("y")
+	require.ErrorIs(t, err, fs.ErrClosed)
+	f.Release("x")
+
+	require.NoError(t, os.WriteFile(path, b.Bytes()[:b.Len()-1], 0o600))
+	_, err = Map(path)
+	require.ErrorContains(t, err, path)
+	_, err = Map(filepath.Join(t.TempDir(), "nope"))
+	require.ErrorIs(t, err, fs.ErrNotExist)
+}

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Make splits.json: texts and the words that published splitters cut them into.
+"""Make splits.json: texts and the words that published splitters cut them into,
+each word by its length in bytes.
 
 usage: makesplits.py [--seed N] [--count N] OUT.json
 
@@ -37,6 +38,11 @@ CASED = "".join(f"\\U{a:08X}-\\U{b:08X}" for a, b in [
     (0x10400, 0x1044F), (0x104B0, 0x104D3), (0x104D8, 0x104FB), (0x10C80, 0x10CB2), (0x10CC0, 0x10CF2),
     (0x118A0, 0x118DF), (0x1E900, 0x1E943),
 ])
+CASED_WORD = (r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+SUFFIX"
+              r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*SUFFIX"
+              r"|\p{N}NUMBER| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+IDEOGRAPHS = r"[\u4E00-\u9FA5\u0800-\u4E00\uAC00-\uD7FF]+"
+BYTES = None  # from here on, bytes are written as characters
 # Applied one after the other: a list splits the matches and the gaps of the
 # previous expression.
 SPLITTERS = {
@@ -49,9 +55,29 @@ SPLITTERS = {
         rf"\s?[{CASED}]+",
         r"\s?[!-/:-~\uFF01-\uFF0F\uFF1A-\uFF5E\u2018-\u201F\u3000-\u3002]+",
         r"\s+$",
-        r"[\u4E00-\u9FA5\u0800-\u4E00\uAC00-\uD7FF]+",
+        IDEOGRAPHS,
         r"\p{N}",
     ],
+    "deepseek-coder": [r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", IDEOGRAPHS, r"\p{N}"],
+    "deepseek-v3": [
+        r"\p{N}{1,3}",
+        r"[\u4E00-\u9FA5\u3040-\u309F\u30A0-\u30FF]+",
+        r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+"
+        r"| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+    ],
+    "gpt-4o": [CASED_WORD.replace("SUFFIX", "(?i:'s|'t|'re|'ve|'m|'ll|'d)?").replace("NUMBER", "{1,3}")],
+    "tekken": [CASED_WORD.replace("SUFFIX", "").replace("NUMBER", "")],
+    "qwen35": [
+        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}"
+        r"| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+    ],
+    "minicpm5": [r"\p{N}{1,3}", LLAMA3.replace("{1,3}", "+")],
+    "seed-coder": [
+        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1}"
+        r"| ?[^\s\p{L}\p{N}\r\n]+|\s*[\r\n]+|\s+(?!\S)|\s+",
+    ],
+    # ¹²³¼½¾ are numeric and stand for bytes.
+    "falcon": [r"[\p{P}$+<=>^`|~]+", GPT2, BYTES, r"[¹²³¼½¾0-9]+", r"[0-9][0-9][0-9]"],
 }
 
 FIXED = [
@@ -59,6 +85,8 @@ FIXED = [
     "a\n\n b \t\n  c\r\n\r\nd  ", "\n\n\n", " \n \n x", "3.14 2024-11-05 1234567 ½Ⅷ٣٤٥٦", "x=1;y=[2,3]//\n\n\n",
     "Äpfel naïve Straße", "中文和English混合。한국어 텍스트　です", "🚀👨‍👩‍👧 e\u0301 \u0301x", "\u00a0x\u2003y\u0085z\x1c\x1f",
     "!!!!!!\n\n?", "  !x", " \u00a0!", "\t\t if x:", "'", "''s", " 's", "\u3000\u3000x\u3000", "Ḁᲀ ǅ ʔ",
+    "HTMLParser camelCaseWORDs iPhone's DON'T aʰBʰC ǅABC", "!!\u0301x \u0301AB \u0301 A\u0301B", "a/b//\n/\n\n c;/", "x\x00y\x00\x01 \x02z",
+    "$100,000.00 1½ ٣٤٥٦ 1234 -5", "日本語のテキストとEnglish、한국어", "c\u2028\n!\u3000\n", ".net #tag @me $x €y _z -w", "e\u0301e\u0301 क्षि ไทย",
 ]
 
 POOL = ("abzAZsSdDmMtTrRvVlLeE" "'''''''’" "0123456789½²Ⅷ٣٤九" "      \t\t\n\n\n\r\u00a0\u2003\u3000\u0085\u2028\x0b\x1c"
@@ -66,9 +94,24 @@ POOL = ("abzAZsSdDmMtTrRvVlLeE" "'''''''’" "0123456789½²Ⅷ٣٤九" "      \
         "🚀😀👩€£©→■▁。、！Ａ")
 
 
+def byte_alphabet():
+    keep = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    moved = iter(range(0x100, 0x200))
+    return {b: chr(b if b in keep else next(moved)) for b in range(256)}
+
+
+ALPHABET = byte_alphabet()
+
+
 def split(stages, text):
+    """The lengths in bytes of the words of a text."""
     parts = [text]
+    as_bytes = False
     for stage in stages:
+        if stage is BYTES:
+            parts = ["".join(ALPHABET[b] for b in part.encode()) for part in parts]
+            as_bytes = True
+            continue
         cut = []
         for part in parts:
             at = 0
@@ -80,7 +123,7 @@ def split(stages, text):
             if at < len(part):
                 cut.append(part[at:])
         parts = cut
-    return parts
+    return [len(part if as_bytes else part.encode()) for part in parts]
 
 
 def texts(rng, count):
@@ -100,11 +143,11 @@ def main():
     p.add_argument("--count", type=int, default=100)
     p.add_argument("out")
     a = p.parse_args()
-    compiled = {k: [regex.compile(e) for e in v] for k, v in SPLITTERS.items()}
+    compiled = {k: [e and regex.compile(e) for e in v] for k, v in SPLITTERS.items()}
     cases = [{"text": t, "words": {k: split(v, t) for k, v in compiled.items()}}
              for t in texts(random.Random(a.seed), a.count)]
     with open(a.out, "w", encoding="ascii") as f:
-        f.write("[\n" + ",\n".join(json.dumps(c) for c in cases) + "\n]\n")
+        f.write("[\n" + ",\n".join(json.dumps(c, separators=(",", ":")) for c in cases) + "\n]\n")
 
 
 main()

@@ -1,6 +1,6 @@
 //go:build unix && !aix && !solaris
 
-package gguf
+package mmap
 
 import (
 	"fmt"
@@ -27,7 +27,7 @@ func mapFile(path string) (data []byte, mapped bool, err error) {
 	switch size := info.Size(); {
 	case !info.Mode().IsRegular():
 		return nil, false, &fs.PathError{Op: "map", Path: path, Err: fmt.Errorf("not a regular file (%v)", info.Mode())}
-	case size == 0: // mmap refuses it; Parse says it better
+	case size == 0: // mmap refuses it
 		return nil, false, nil
 	case size > math.MaxInt:
 		return nil, false, &fs.PathError{Op: "map", Path: path, Err: fmt.Errorf("%d bytes do not fit the address space", size)}

@@ -1,6 +1,6 @@
 //go:build !unix || aix || solaris
 
-package gguf
+package mmap
 
 import "os"
 
