@@ -2,7 +2,11 @@
 
 package asm
 
-import "golang.org/x/sys/cpu"
+import (
+	"unsafe"
+
+	"golang.org/x/sys/cpu"
+)
 
 // Best is the highest level that this build can run on this processor.
 func Best() Level {
@@ -13,8 +17,10 @@ func Best() Level {
 	// These say that the operating system saves the registers, too.
 	case !x.HasAVX512F || !x.HasAVX512BW || !x.HasAVX512DQ || !x.HasAVX512VL:
 		return AVX2
+	case !x.HasAVX512VNNI:
+		return AVX512
 	}
-	return AVX512
+	return AVX512VNNI
 }
 
 // Pause tells the processor that the caller spins on memory.
@@ -166,4 +172,117 @@ func dequantizeQ8(dst []float32, src []byte, blocks int) {
 		return
 	}
 	q8AVX512(&dst[0], &src[0], blocks)
+}
+
+func interleaveCodes(dst, src []byte, stride, n int) int {
+	// Four codes move together, whatever they mean.
+	d, s := (*float32)(unsafe.Pointer(&dst[0])), (*float32)(unsafe.Pointer(&src[0]))
+	switch {
+	case level >= AVX512:
+		transposeAVX512(d, s, stride/4, n/4)
+		return n &^ 15
+	case level >= AVX2:
+		transposeAVX2(d, s, stride/4, n/4)
+		return n &^ 31
+	}
+	return 0
+}
+
+func quantizeInt8(q []int8, scales []float32, sums []int32, x []float32) {
+	if level < AVX2 {
+		quantizeGeneric(q, scales, sums, x, limitInt8)
+		return
+	}
+	quantizeInt8AVX2(&q[0], &scales[0], &sums[0], &x[0], len(x)/QuantBlock)
+}
+
+func quantizeInt16(q []int16, scales []float32, sums []int32, x []float32) {
+	if level < AVX2 {
+		quantizeGeneric(q, scales, sums, x, limitInt16)
+		return
+	}
+	quantizeInt16AVX2(&q[0], &scales[0], &sums[0], &x[0], len(x)/QuantBlock)
+}
+
+// intKernel multiplies a fixed number of panels with a fixed number of columns
+// (see _gen/integer.go).
+type intKernel[T int8 | int16] func(y *float32, ys int, w *byte, ws int, s, m *float32, ss int, x *T, xs int, t *float32, ts int, blocks, steps int, add bool)
+
+// intKernels are the kernels of four panels and of one by their number of
+// columns, less one.
+type intKernels[T int8 | int16] struct{ four, one []intKernel[T] }
+
+var (
+	int8VNNI = intKernels[int8]{
+		four: []intKernel[int8]{int8x64x1VNNI, int8x64x2VNNI, int8x64x3VNNI},
+		one: []intKernel[int8]{
+			int8x16x1VNNI, int8x16x2VNNI, int8x16x3VNNI, int8x16x4VNNI, int8x16x5VNNI, int8x16x6VNNI,
+			int8x16x7VNNI, int8x16x8VNNI, int8x16x9VNNI, int8x16x10VNNI, int8x16x11VNNI, int8x16x12VNNI,
+		},
+	}
+	int16VNNI = intKernels[int16]{
+		four: []intKernel[int16]{int16x64x1VNNI, int16x64x2VNNI, int16x64x3VNNI},
+		one: []intKernel[int16]{
+			int16x16x1VNNI, int16x16x2VNNI, int16x16x3VNNI, int16x16x4VNNI, int16x16x5VNNI, int16x16x6VNNI,
+			int16x16x7VNNI, int16x16x8VNNI, int16x16x9VNNI, int16x16x10VNNI, int16x16x11VNNI, int16x16x12VNNI,
+		},
+	}
+	int8AVX2       = intKernels[int8]{one: []intKernel[int8]{int8x16x1AVX2, int8x16x2AVX2, int8x16x3AVX2, int8x16x4AVX2}}
+	int8SignedAVX2 = intKernels[int8]{one: []intKernel[int8]{int8Signedx16x1AVX2, int8Signedx16x2AVX2, int8Signedx16x3AVX2, int8Signedx16x4AVX2}}
+	int16AVX2      = intKernels[int16]{one: []intKernel[int16]{int16x16x1AVX2, int16x16x2AVX2, int16x16x3AVX2, int16x16x4AVX2}}
+)
+
+func mulInt8(y []float32, ys int, w *IntPanels, x []int8, xs int, t []Term, ts, k, panels, cols int, add bool) {
+	switch {
+	case level < AVX2 || k == 0:
+		mulIntGeneric(y, ys, w, x, xs, t, ts, k, panels, cols, add)
+	case level >= AVX512VNNI:
+		int8VNNI.mul(y, ys, w, x, xs, t, ts, k, panels, cols, add)
+	case w.Offset == 128:
+		int8SignedAVX2.mul(y, ys, w, x, xs, t, ts, k, panels, cols, add)
+	default:
+		int8AVX2.mul(y, ys, w, x, xs, t, ts, k, panels, cols, add)
+	}
+}
+
+func mulInt16(y []float32, ys int, w *IntPanels, x []int16, xs int, t []Term, ts, k, panels, cols int, add bool) {
+	switch {
+	case level < AVX2 || k == 0:
+		mulIntGeneric(y, ys, w, x, xs, t, ts, k, panels, cols, add)
+	case level >= AVX512VNNI:
+		int16VNNI.mul(y, ys, w, x, xs, t, ts, k, panels, cols, add)
+	default:
+		int16AVX2.mul(y, ys, w, x, xs, t, ts, k, panels, cols, add)
+	}
+}
+
+// mul deals panels and columns to kernels. A few columns have too few chains
+// unless four panels run side by side. Otherwise some columns, which fit the
+// nearest cache, meet all panels before the next ones do.
+func (ks *intKernels[T]) mul(y []float32, ys int, w *IntPanels, x []T, xs int, t []Term, ts, k, panels, cols int, add bool) {
+	call := func(kernel intKernel[T], p, c int) {
+		var m *float32
+		if w.Mins != nil {
+			m = &w.Mins[p*w.ScaleStride]
+		}
+		kernel(&y[c*ys+p*Rows], ys, &w.Codes[p*w.CodeStride], w.CodeStride, &w.Scales[p*w.ScaleStride], m, w.ScaleStride,
+			&x[c*xs], xs, &t[c].Scale, ts, k/w.Sub, w.Sub/16, add)
+	}
+	first := 0
+	if cols <= len(ks.four) {
+		for ; first+4 <= panels; first += 4 {
+			call(ks.four[cols-1], first, 0)
+		}
+	}
+	if first == panels {
+		return
+	}
+	c := 0
+	for parts := (cols + len(ks.one) - 1) / len(ks.one); parts > 0; parts-- {
+		n := (cols - c + parts - 1) / parts
+		for p := first; p < panels; p++ {
+			call(ks.one[n-1], p, c)
+		}
+		c += n
+	}
 }

@@ -28,3 +28,21 @@ func expSum(lanes *[16]float32, x []float32, scale, shift float32) {
 func transpose([]float32, []float32, int, int) int { return 0 }
 
 func dequantizeQ8(dst []float32, src []byte, blocks int) { dequantizeQ8Generic(dst, src, blocks) }
+
+func interleaveCodes([]byte, []byte, int, int) int { return 0 }
+
+func quantizeInt8(q []int8, scales []float32, sums []int32, x []float32) {
+	quantizeGeneric(q, scales, sums, x, limitInt8)
+}
+
+func quantizeInt16(q []int16, scales []float32, sums []int32, x []float32) {
+	quantizeGeneric(q, scales, sums, x, limitInt16)
+}
+
+func mulInt8(y []float32, ys int, w *IntPanels, x []int8, xs int, t []Term, ts, k, panels, cols int, add bool) {
+	mulIntGeneric(y, ys, w, x, xs, t, ts, k, panels, cols, add)
+}
+
+func mulInt16(y []float32, ys int, w *IntPanels, x []int16, xs int, t []Term, ts, k, panels, cols int, add bool) {
+	mulIntGeneric(y, ys, w, x, xs, t, ts, k, panels, cols, add)
+}

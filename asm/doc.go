@@ -18,14 +18,41 @@
 //     explicitly, float32(a*b)+c, because the Go compiler fuses a*b+c on arm64
 //     and with GOAMD64=v3. The conversions look redundant and are not.
 //
+// # Products of integers
+//
+// Quantised weights can meet quantised activations (see tensor.Precision).
+// This is what an output then is:
+//
+//   - A column of activations x falls into blocks of 32. With amax the largest
+//     |x| of a block and L = 127 (int8) or 32767 (int16), its scale is
+//     a = amax/L and its quants are q = x·(L/amax), rounded to the nearest
+//     integer, halves to even. If L/amax overflows, all are 0; if an element is
+//     not finite, a is NaN.
+//
+//   - A weight is scale·(u - offset), or scale·u + minimum, with u an unsigned
+//     byte, an offset that belongs to the storage format, and a scale and a
+//     minimum that belong to a sub-block of 16 or 32 columns and are computed as
+//     the exact decoder computes them.
+//
+//   - An output is one chain over the sub-blocks in order. For each, D is the
+//     sum of (u - offset)·q, an exact integer, and A that of q:
+//
+//     acc = fma(minimum, float32(a·A), acc)      where there is a minimum
+//     acc = fma(float32(scale·a), float32(D), acc)
+//
+// Integers may be added in any order because they never overflow; every other
+// rounding is in these lines. See QuantizeInt8, IntPanels and MulInt8.
+//
 // # Where things are
 //
-// A kernel family has one file: panels.go (matrices), vector.go (elementwise
-// operations and reductions), exp.go, quant.go. The public function checks its
-// arguments, handles the tail and calls the kernel of the current Level.
-// kernels_amd64.s and its stubs are written by _gen, AVX2 by main.go there and
-// AVX-512 by avx512.go; run `go generate` after a change. A level without a
-// kernel of its own for a function uses that of the level below.
+// A kernel family has one file: panels.go (matrices), intpanels.go and
+// quantize.go (matrices of integers), vector.go (elementwise operations and
+// reductions), exp.go, quant.go. The public function checks its arguments,
+// handles the tail and calls the kernel of the current Level. kernels_amd64.s
+// and its stubs are written by _gen, AVX2 by main.go there, AVX-512 by avx512.go
+// and products of integers by integer.go; run `go generate` after a change. A
+// level without a kernel of its own for a function uses that of the level below:
+// integers have kernels for AVX2 and for AVX-512 with VNNI.
 //
 // A further instruction set gets a Level in level.go, a file of kernels, and
 // a case in dispatch_<arch>.go, the only file an architecture's kernels are

@@ -196,3 +196,223 @@ func transposeAVX512(dst *float32, src *float32, stride int, n int)
 //
 //go:noescape
 func q8AVX512(dst *float32, src *byte, blocks int)
+
+// int8x16x1AVX2 multiplies a panel of 16 rows with 1 column(s); see mulIntGeneric.
+//
+//go:noescape
+func int8x16x1AVX2(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int8, xs int, t *float32, ts int, blocks int, steps int, add bool)
+
+// int8Signedx16x1AVX2 multiplies a panel of 16 rows with 1 column(s); see mulIntGeneric.
+//
+//go:noescape
+func int8Signedx16x1AVX2(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int8, xs int, t *float32, ts int, blocks int, steps int, add bool)
+
+// int16x16x1AVX2 multiplies a panel of 16 rows with 1 column(s); see mulIntGeneric.
+//
+//go:noescape
+func int16x16x1AVX2(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int16, xs int, t *float32, ts int, blocks int, steps int, add bool)
+
+// int8x16x2AVX2 multiplies a panel of 16 rows with 2 column(s); see mulIntGeneric.
+//
+//go:noescape
+func int8x16x2AVX2(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int8, xs int, t *float32, ts int, blocks int, steps int, add bool)
+
+// int8Signedx16x2AVX2 multiplies a panel of 16 rows with 2 column(s); see mulIntGeneric.
+//
+//go:noescape
+func int8Signedx16x2AVX2(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int8, xs int, t *float32, ts int, blocks int, steps int, add bool)
+
+// int16x16x2AVX2 multiplies a panel of 16 rows with 2 column(s); see mulIntGeneric.
+//
+//go:noescape
+func int16x16x2AVX2(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int16, xs int, t *float32, ts int, blocks int, steps int, add bool)
+
+// int8x16x3AVX2 multiplies a panel of 16 rows with 3 column(s); see mulIntGeneric.
+//
+//go:noescape
+func int8x16x3AVX2(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int8, xs int, t *float32, ts int, blocks int, steps int, add bool)
+
+// int8Signedx16x3AVX2 multiplies a panel of 16 rows with 3 column(s); see mulIntGeneric.
+//
+//go:noescape
+func int8Signedx16x3AVX2(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int8, xs int, t *float32, ts int, blocks int, steps int, add bool)
+
+// int16x16x3AVX2 multiplies a panel of 16 rows with 3 column(s); see mulIntGeneric.
+//
+//go:noescape
+func int16x16x3AVX2(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int16, xs int, t *float32, ts int, blocks int, steps int, add bool)
+
+// int8x16x4AVX2 multiplies a panel of 16 rows with 4 column(s); see mulIntGeneric.
+//
+//go:noescape
+func int8x16x4AVX2(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int8, xs int, t *float32, ts int, blocks int, steps int, add bool)
+
+// int8Signedx16x4AVX2 multiplies a panel of 16 rows with 4 column(s); see mulIntGeneric.
+//
+//go:noescape
+func int8Signedx16x4AVX2(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int8, xs int, t *float32, ts int, blocks int, steps int, add bool)
+
+// int16x16x4AVX2 multiplies a panel of 16 rows with 4 column(s); see mulIntGeneric.
+//
+//go:noescape
+func int16x16x4AVX2(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int16, xs int, t *float32, ts int, blocks int, steps int, add bool)
+
+// quantizeInt8AVX2 quantises blocks of 32 elements; see quantizeGeneric.
+//
+//go:noescape
+func quantizeInt8AVX2(q *int8, scales *float32, sums *int32, x *float32, blocks int)
+
+// quantizeInt16AVX2 quantises blocks of 32 elements; see quantizeGeneric.
+//
+//go:noescape
+func quantizeInt16AVX2(q *int16, scales *float32, sums *int32, x *float32, blocks int)
+
+// int8x16x1VNNI multiplies 1 panel(s) of 16 rows with 1 column(s); see mulIntGeneric.
+//
+//go:noescape
+func int8x16x1VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int8, xs int, t *float32, ts int, blocks int, steps int, add bool)
+
+// int8x16x2VNNI multiplies 1 panel(s) of 16 rows with 2 column(s); see mulIntGeneric.
+//
+//go:noescape
+func int8x16x2VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int8, xs int, t *float32, ts int, blocks int, steps int, add bool)
+
+// int8x16x3VNNI multiplies 1 panel(s) of 16 rows with 3 column(s); see mulIntGeneric.
+//
+//go:noescape
+func int8x16x3VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int8, xs int, t *float32, ts int, blocks int, steps int, add bool)
+
+// int8x16x4VNNI multiplies 1 panel(s) of 16 rows with 4 column(s); see mulIntGeneric.
+//
+//go:noescape
+func int8x16x4VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int8, xs int, t *float32, ts int, blocks int, steps int, add bool)
+
+// int8x16x5VNNI multiplies 1 panel(s) of 16 rows with 5 column(s); see mulIntGeneric.
+//
+//go:noescape
+func int8x16x5VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int8, xs int, t *float32, ts int, blocks int, steps int, add bool)
+
+// int8x16x6VNNI multiplies 1 panel(s) of 16 rows with 6 column(s); see mulIntGeneric.
+//
+//go:noescape
+func int8x16x6VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int8, xs int, t *float32, ts int, blocks int, steps int, add bool)
+
+// int8x16x7VNNI multiplies 1 panel(s) of 16 rows with 7 column(s); see mulIntGeneric.
+//
+//go:noescape
+func int8x16x7VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int8, xs int, t *float32, ts int, blocks int, steps int, add bool)
+
+// int8x16x8VNNI multiplies 1 panel(s) of 16 rows with 8 column(s); see mulIntGeneric.
+//
+//go:noescape
+func int8x16x8VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int8, xs int, t *float32, ts int, blocks int, steps int, add bool)
+
+// int8x16x9VNNI multiplies 1 panel(s) of 16 rows with 9 column(s); see mulIntGeneric.
+//
+//go:noescape
+func int8x16x9VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int8, xs int, t *float32, ts int, blocks int, steps int, add bool)
+
+// int8x16x10VNNI multiplies 1 panel(s) of 16 rows with 10 column(s); see mulIntGeneric.
+//
+//go:noescape
+func int8x16x10VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int8, xs int, t *float32, ts int, blocks int, steps int, add bool)
+
+// int8x16x11VNNI multiplies 1 panel(s) of 16 rows with 11 column(s); see mulIntGeneric.
+//
+//go:noescape
+func int8x16x11VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int8, xs int, t *float32, ts int, blocks int, steps int, add bool)
+
+// int8x16x12VNNI multiplies 1 panel(s) of 16 rows with 12 column(s); see mulIntGeneric.
+//
+//go:noescape
+func int8x16x12VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int8, xs int, t *float32, ts int, blocks int, steps int, add bool)
+
+// int8x64x1VNNI multiplies 4 panel(s) of 16 rows with 1 column(s); see mulIntGeneric.
+//
+//go:noescape
+func int8x64x1VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int8, xs int, t *float32, ts int, blocks int, steps int, add bool)
+
+// int8x64x2VNNI multiplies 4 panel(s) of 16 rows with 2 column(s); see mulIntGeneric.
+//
+//go:noescape
+func int8x64x2VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int8, xs int, t *float32, ts int, blocks int, steps int, add bool)
+
+// int8x64x3VNNI multiplies 4 panel(s) of 16 rows with 3 column(s); see mulIntGeneric.
+//
+//go:noescape
+func int8x64x3VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int8, xs int, t *float32, ts int, blocks int, steps int, add bool)
+
+// int16x16x1VNNI multiplies 1 panel(s) of 16 rows with 1 column(s); see mulIntGeneric.
+//
+//go:noescape
+func int16x16x1VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int16, xs int, t *float32, ts int, blocks int, steps int, add bool)
+
+// int16x16x2VNNI multiplies 1 panel(s) of 16 rows with 2 column(s); see mulIntGeneric.
+//
+//go:noescape
+func int16x16x2VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int16, xs int, t *float32, ts int, blocks int, steps int, add bool)
+
+// int16x16x3VNNI multiplies 1 panel(s) of 16 rows with 3 column(s); see mulIntGeneric.
+//
+//go:noescape
+func int16x16x3VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int16, xs int, t *float32, ts int, blocks int, steps int, add bool)
+
+// int16x16x4VNNI multiplies 1 panel(s) of 16 rows with 4 column(s); see mulIntGeneric.
+//
+//go:noescape
+func int16x16x4VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int16, xs int, t *float32, ts int, blocks int, steps int, add bool)
+
+// int16x16x5VNNI multiplies 1 panel(s) of 16 rows with 5 column(s); see mulIntGeneric.
+//
+//go:noescape
+func int16x16x5VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int16, xs int, t *float32, ts int, blocks int, steps int, add bool)
+
+// int16x16x6VNNI multiplies 1 panel(s) of 16 rows with 6 column(s); see mulIntGeneric.
+//
+//go:noescape
+func int16x16x6VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int16, xs int, t *float32, ts int, blocks int, steps int, add bool)
+
+// int16x16x7VNNI multiplies 1 panel(s) of 16 rows with 7 column(s); see mulIntGeneric.
+//
+//go:noescape
+func int16x16x7VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int16, xs int, t *float32, ts int, blocks int, steps int, add bool)
+
+// int16x16x8VNNI multiplies 1 panel(s) of 16 rows with 8 column(s); see mulIntGeneric.
+//
+//go:noescape
+func int16x16x8VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int16, xs int, t *float32, ts int, blocks int, steps int, add bool)
+
+// int16x16x9VNNI multiplies 1 panel(s) of 16 rows with 9 column(s); see mulIntGeneric.
+//
+//go:noescape
+func int16x16x9VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int16, xs int, t *float32, ts int, blocks int, steps int, add bool)
+
+// int16x16x10VNNI multiplies 1 panel(s) of 16 rows with 10 column(s); see mulIntGeneric.
+//
+//go:noescape
+func int16x16x10VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int16, xs int, t *float32, ts int, blocks int, steps int, add bool)
+
+// int16x16x11VNNI multiplies 1 panel(s) of 16 rows with 11 column(s); see mulIntGeneric.
+//
+//go:noescape
+func int16x16x11VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int16, xs int, t *float32, ts int, blocks int, steps int, add bool)
+
+// int16x16x12VNNI multiplies 1 panel(s) of 16 rows with 12 column(s); see mulIntGeneric.
+//
+//go:noescape
+func int16x16x12VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int16, xs int, t *float32, ts int, blocks int, steps int, add bool)
+
+// int16x64x1VNNI multiplies 4 panel(s) of 16 rows with 1 column(s); see mulIntGeneric.
+//
+//go:noescape
+func int16x64x1VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int16, xs int, t *float32, ts int, blocks int, steps int, add bool)
+
+// int16x64x2VNNI multiplies 4 panel(s) of 16 rows with 2 column(s); see mulIntGeneric.
+//
+//go:noescape
+func int16x64x2VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int16, xs int, t *float32, ts int, blocks int, steps int, add bool)
+
+// int16x64x3VNNI multiplies 4 panel(s) of 16 rows with 3 column(s); see mulIntGeneric.
+//
+//go:noescape
+func int16x64x3VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int16, xs int, t *float32, ts int, blocks int, steps int, add bool)

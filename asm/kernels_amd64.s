@@ -2814,3 +2814,8151 @@ loop:
 done:
 	VZEROUPPER
 	RET
+
+// func int8x16x1AVX2(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int8, xs int, t *float32, ts int, blocks int, steps int, add bool)
+// Requires: AVX, AVX2, FMA3
+TEXT ·int8x16x1AVX2(SB), NOSPLIT, $0-105
+	MOVQ    y+0(FP), AX
+	MOVB    add+104(FP), CL
+	TESTB   CL, CL
+	JNZ     begin
+	VPXOR   Y0, Y0, Y0
+	VMOVDQU Y0, (AX)
+	VMOVDQU Y0, 32(AX)
+
+begin:
+	MOVQ    x+56(FP), CX
+	MOVQ    w+16(FP), DX
+	MOVQ    s+32(FP), BX
+	MOVQ    m+40(FP), SI
+	MOVQ    t+72(FP), DI
+	MOVQ    ts+80(FP), R8
+	LEAQ    (R8)(R8*2), R8
+	SHLQ    $0x02, R8
+	MOVQ    blocks+88(FP), R9
+	VMOVDQU wordOnes<>+0(SB), Y0
+
+block:
+	VPBROADCASTD 8(DI), Y1
+	VPBROADCASTD 8(DI), Y2
+	MOVQ         steps+96(FP), R10
+
+step:
+	VMOVDQU      (DX), Y3
+	VMOVDQU      32(DX), Y4
+	VPBROADCASTD (CX), Y5
+	VPMADDUBSW   Y5, Y3, Y3
+	VPMADDWD     Y0, Y3, Y3
+	VPADDD       Y3, Y1, Y1
+	VPMADDUBSW   Y5, Y4, Y3
+	VPMADDWD     Y0, Y3, Y3
+	VPADDD       Y3, Y2, Y2
+	VMOVDQU      64(DX), Y3
+	VMOVDQU      96(DX), Y4
+	VPBROADCASTD 4(CX), Y5
+	VPMADDUBSW   Y5, Y3, Y3
+	VPMADDWD     Y0, Y3, Y3
+	VPADDD       Y3, Y1, Y1
+	VPMADDUBSW   Y5, Y4, Y3
+	VPMADDWD     Y0, Y3, Y3
+	VPADDD       Y3, Y2, Y2
+	VMOVDQU      128(DX), Y3
+	VMOVDQU      160(DX), Y4
+	VPBROADCASTD 8(CX), Y5
+	VPMADDUBSW   Y5, Y3, Y3
+	VPMADDWD     Y0, Y3, Y3
+	VPADDD       Y3, Y1, Y1
+	VPMADDUBSW   Y5, Y4, Y3
+	VPMADDWD     Y0, Y3, Y3
+	VPADDD       Y3, Y2, Y2
+	VMOVDQU      192(DX), Y3
+	VMOVDQU      224(DX), Y4
+	VPBROADCASTD 12(CX), Y5
+	VPMADDUBSW   Y5, Y3, Y3
+	VPMADDWD     Y0, Y3, Y3
+	VPADDD       Y3, Y1, Y1
+	VPMADDUBSW   Y5, Y4, Y3
+	VPMADDWD     Y0, Y3, Y3
+	VPADDD       Y3, Y2, Y2
+	ADDQ         $0x00000100, DX
+	ADDQ         $0x10, CX
+	DECQ         R10
+	JNZ          step
+	TESTQ        SI, SI
+	JZ           scale
+	VMOVUPS      (SI), Y3
+	VBROADCASTSS 4(DI), Y5
+	VMOVUPS      (AX), Y4
+	VFMADD231PS  Y5, Y3, Y4
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      32(SI), Y3
+	VBROADCASTSS 4(DI), Y5
+	VMOVUPS      32(AX), Y4
+	VFMADD231PS  Y5, Y3, Y4
+	VMOVUPS      Y4, 32(AX)
+	ADDQ         $0x40, SI
+
+scale:
+	VMOVUPS      (BX), Y3
+	VBROADCASTSS (DI), Y4
+	VMULPS       Y3, Y4, Y4
+	VCVTDQ2PS    Y1, Y1
+	VMOVUPS      (AX), Y3
+	VFMADD231PS  Y1, Y4, Y3
+	VMOVUPS      Y3, (AX)
+	VMOVUPS      32(BX), Y1
+	VBROADCASTSS (DI), Y3
+	VMULPS       Y1, Y3, Y3
+	VCVTDQ2PS    Y2, Y2
+	VMOVUPS      32(AX), Y1
+	VFMADD231PS  Y2, Y3, Y1
+	VMOVUPS      Y1, 32(AX)
+	ADDQ         $0x40, BX
+	ADDQ         R8, DI
+	DECQ         R9
+	JNZ          block
+	VZEROUPPER
+	RET
+
+DATA wordOnes<>+0(SB)/4, $0x00010001
+DATA wordOnes<>+4(SB)/4, $0x00010001
+DATA wordOnes<>+8(SB)/4, $0x00010001
+DATA wordOnes<>+12(SB)/4, $0x00010001
+DATA wordOnes<>+16(SB)/4, $0x00010001
+DATA wordOnes<>+20(SB)/4, $0x00010001
+DATA wordOnes<>+24(SB)/4, $0x00010001
+DATA wordOnes<>+28(SB)/4, $0x00010001
+GLOBL wordOnes<>(SB), RODATA|NOPTR, $32
+
+// func int8Signedx16x1AVX2(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int8, xs int, t *float32, ts int, blocks int, steps int, add bool)
+// Requires: AVX, AVX2, FMA3
+TEXT ·int8Signedx16x1AVX2(SB), NOSPLIT, $0-105
+	MOVQ    y+0(FP), AX
+	MOVB    add+104(FP), CL
+	TESTB   CL, CL
+	JNZ     begin
+	VPXOR   Y0, Y0, Y0
+	VMOVDQU Y0, (AX)
+	VMOVDQU Y0, 32(AX)
+
+begin:
+	MOVQ    x+56(FP), CX
+	MOVQ    w+16(FP), DX
+	MOVQ    s+32(FP), BX
+	MOVQ    m+40(FP), SI
+	MOVQ    t+72(FP), DI
+	MOVQ    ts+80(FP), R8
+	LEAQ    (R8)(R8*2), R8
+	SHLQ    $0x02, R8
+	MOVQ    blocks+88(FP), R9
+	VMOVDQU wordOnes<>+0(SB), Y0
+
+block:
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	MOVQ  steps+96(FP), R10
+
+step:
+	VMOVDQU      (DX), Y3
+	VMOVDQU      32(DX), Y4
+	VPXOR        byteSigns<>+0(SB), Y3, Y3
+	VPABSB       Y3, Y5
+	VPXOR        byteSigns<>+0(SB), Y4, Y4
+	VPABSB       Y4, Y6
+	VPBROADCASTD (CX), Y7
+	VPSIGNB      Y3, Y7, Y3
+	VPMADDUBSW   Y3, Y5, Y3
+	VPMADDWD     Y0, Y3, Y3
+	VPADDD       Y3, Y1, Y1
+	VPSIGNB      Y4, Y7, Y3
+	VPMADDUBSW   Y3, Y6, Y3
+	VPMADDWD     Y0, Y3, Y3
+	VPADDD       Y3, Y2, Y2
+	VMOVDQU      64(DX), Y3
+	VMOVDQU      96(DX), Y4
+	VPXOR        byteSigns<>+0(SB), Y3, Y3
+	VPABSB       Y3, Y5
+	VPXOR        byteSigns<>+0(SB), Y4, Y4
+	VPABSB       Y4, Y6
+	VPBROADCASTD 4(CX), Y7
+	VPSIGNB      Y3, Y7, Y3
+	VPMADDUBSW   Y3, Y5, Y3
+	VPMADDWD     Y0, Y3, Y3
+	VPADDD       Y3, Y1, Y1
+	VPSIGNB      Y4, Y7, Y3
+	VPMADDUBSW   Y3, Y6, Y3
+	VPMADDWD     Y0, Y3, Y3
+	VPADDD       Y3, Y2, Y2
+	VMOVDQU      128(DX), Y3
+	VMOVDQU      160(DX), Y4
+	VPXOR        byteSigns<>+0(SB), Y3, Y3
+	VPABSB       Y3, Y5
+	VPXOR        byteSigns<>+0(SB), Y4, Y4
+	VPABSB       Y4, Y6
+	VPBROADCASTD 8(CX), Y7
+	VPSIGNB      Y3, Y7, Y3
+	VPMADDUBSW   Y3, Y5, Y3
+	VPMADDWD     Y0, Y3, Y3
+	VPADDD       Y3, Y1, Y1
+	VPSIGNB      Y4, Y7, Y3
+	VPMADDUBSW   Y3, Y6, Y3
+	VPMADDWD     Y0, Y3, Y3
+	VPADDD       Y3, Y2, Y2
+	VMOVDQU      192(DX), Y3
+	VMOVDQU      224(DX), Y4
+	VPXOR        byteSigns<>+0(SB), Y3, Y3
+	VPABSB       Y3, Y5
+	VPXOR        byteSigns<>+0(SB), Y4, Y4
+	VPABSB       Y4, Y6
+	VPBROADCASTD 12(CX), Y7
+	VPSIGNB      Y3, Y7, Y3
+	VPMADDUBSW   Y3, Y5, Y3
+	VPMADDWD     Y0, Y3, Y3
+	VPADDD       Y3, Y1, Y1
+	VPSIGNB      Y4, Y7, Y3
+	VPMADDUBSW   Y3, Y6, Y3
+	VPMADDWD     Y0, Y3, Y3
+	VPADDD       Y3, Y2, Y2
+	ADDQ         $0x00000100, DX
+	ADDQ         $0x10, CX
+	DECQ         R10
+	JNZ          step
+	TESTQ        SI, SI
+	JZ           scale
+	VMOVUPS      (SI), Y3
+	VBROADCASTSS 4(DI), Y5
+	VMOVUPS      (AX), Y4
+	VFMADD231PS  Y5, Y3, Y4
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      32(SI), Y3
+	VBROADCASTSS 4(DI), Y5
+	VMOVUPS      32(AX), Y4
+	VFMADD231PS  Y5, Y3, Y4
+	VMOVUPS      Y4, 32(AX)
+	ADDQ         $0x40, SI
+
+scale:
+	VMOVUPS      (BX), Y3
+	VBROADCASTSS (DI), Y4
+	VMULPS       Y3, Y4, Y4
+	VCVTDQ2PS    Y1, Y1
+	VMOVUPS      (AX), Y3
+	VFMADD231PS  Y1, Y4, Y3
+	VMOVUPS      Y3, (AX)
+	VMOVUPS      32(BX), Y1
+	VBROADCASTSS (DI), Y3
+	VMULPS       Y1, Y3, Y3
+	VCVTDQ2PS    Y2, Y2
+	VMOVUPS      32(AX), Y1
+	VFMADD231PS  Y2, Y3, Y1
+	VMOVUPS      Y1, 32(AX)
+	ADDQ         $0x40, BX
+	ADDQ         R8, DI
+	DECQ         R9
+	JNZ          block
+	VZEROUPPER
+	RET
+
+DATA byteSigns<>+0(SB)/4, $0x80808080
+DATA byteSigns<>+4(SB)/4, $0x80808080
+DATA byteSigns<>+8(SB)/4, $0x80808080
+DATA byteSigns<>+12(SB)/4, $0x80808080
+DATA byteSigns<>+16(SB)/4, $0x80808080
+DATA byteSigns<>+20(SB)/4, $0x80808080
+DATA byteSigns<>+24(SB)/4, $0x80808080
+DATA byteSigns<>+28(SB)/4, $0x80808080
+GLOBL byteSigns<>(SB), RODATA|NOPTR, $32
+
+// func int16x16x1AVX2(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int16, xs int, t *float32, ts int, blocks int, steps int, add bool)
+// Requires: AVX, AVX2, FMA3
+TEXT ·int16x16x1AVX2(SB), NOSPLIT, $0-105
+	MOVQ    y+0(FP), AX
+	MOVB    add+104(FP), CL
+	TESTB   CL, CL
+	JNZ     begin
+	VPXOR   Y0, Y0, Y0
+	VMOVDQU Y0, (AX)
+	VMOVDQU Y0, 32(AX)
+
+begin:
+	MOVQ x+56(FP), CX
+	MOVQ w+16(FP), DX
+	MOVQ s+32(FP), BX
+	MOVQ m+40(FP), SI
+	MOVQ t+72(FP), DI
+	MOVQ ts+80(FP), R8
+	LEAQ (R8)(R8*2), R8
+	SHLQ $0x02, R8
+	MOVQ blocks+88(FP), R9
+
+block:
+	VPBROADCASTD 8(DI), Y0
+	VPBROADCASTD 8(DI), Y1
+	MOVQ         steps+96(FP), R10
+
+step:
+	VMOVDQU      (DX), Y2
+	VMOVDQU      32(DX), Y3
+	VPSHUFB      widen0<>+0(SB), Y2, Y4
+	VPSHUFB      widen0<>+0(SB), Y3, Y5
+	VPBROADCASTD (CX), Y6
+	VPMADDWD     Y6, Y4, Y4
+	VPADDD       Y4, Y0, Y0
+	VPMADDWD     Y6, Y5, Y4
+	VPADDD       Y4, Y1, Y1
+	VPSHUFB      widen1<>+0(SB), Y2, Y2
+	VPSHUFB      widen1<>+0(SB), Y3, Y3
+	VPBROADCASTD 4(CX), Y4
+	VPMADDWD     Y4, Y2, Y2
+	VPADDD       Y2, Y0, Y0
+	VPMADDWD     Y4, Y3, Y2
+	VPADDD       Y2, Y1, Y1
+	VMOVDQU      64(DX), Y2
+	VMOVDQU      96(DX), Y3
+	VPSHUFB      widen0<>+0(SB), Y2, Y4
+	VPSHUFB      widen0<>+0(SB), Y3, Y5
+	VPBROADCASTD 8(CX), Y6
+	VPMADDWD     Y6, Y4, Y4
+	VPADDD       Y4, Y0, Y0
+	VPMADDWD     Y6, Y5, Y4
+	VPADDD       Y4, Y1, Y1
+	VPSHUFB      widen1<>+0(SB), Y2, Y2
+	VPSHUFB      widen1<>+0(SB), Y3, Y3
+	VPBROADCASTD 12(CX), Y4
+	VPMADDWD     Y4, Y2, Y2
+	VPADDD       Y2, Y0, Y0
+	VPMADDWD     Y4, Y3, Y2
+	VPADDD       Y2, Y1, Y1
+	VMOVDQU      128(DX), Y2
+	VMOVDQU      160(DX), Y3
+	VPSHUFB      widen0<>+0(SB), Y2, Y4
+	VPSHUFB      widen0<>+0(SB), Y3, Y5
+	VPBROADCASTD 16(CX), Y6
+	VPMADDWD     Y6, Y4, Y4
+	VPADDD       Y4, Y0, Y0
+	VPMADDWD     Y6, Y5, Y4
+	VPADDD       Y4, Y1, Y1
+	VPSHUFB      widen1<>+0(SB), Y2, Y2
+	VPSHUFB      widen1<>+0(SB), Y3, Y3
+	VPBROADCASTD 20(CX), Y4
+	VPMADDWD     Y4, Y2, Y2
+	VPADDD       Y2, Y0, Y0
+	VPMADDWD     Y4, Y3, Y2
+	VPADDD       Y2, Y1, Y1
+	VMOVDQU      192(DX), Y2
+	VMOVDQU      224(DX), Y3
+	VPSHUFB      widen0<>+0(SB), Y2, Y4
+	VPSHUFB      widen0<>+0(SB), Y3, Y5
+	VPBROADCASTD 24(CX), Y6
+	VPMADDWD     Y6, Y4, Y4
+	VPADDD       Y4, Y0, Y0
+	VPMADDWD     Y6, Y5, Y4
+	VPADDD       Y4, Y1, Y1
+	VPSHUFB      widen1<>+0(SB), Y2, Y2
+	VPSHUFB      widen1<>+0(SB), Y3, Y3
+	VPBROADCASTD 28(CX), Y4
+	VPMADDWD     Y4, Y2, Y2
+	VPADDD       Y2, Y0, Y0
+	VPMADDWD     Y4, Y3, Y2
+	VPADDD       Y2, Y1, Y1
+	ADDQ         $0x00000100, DX
+	ADDQ         $0x20, CX
+	DECQ         R10
+	JNZ          step
+	TESTQ        SI, SI
+	JZ           scale
+	VMOVUPS      (SI), Y2
+	VBROADCASTSS 4(DI), Y4
+	VMOVUPS      (AX), Y3
+	VFMADD231PS  Y4, Y2, Y3
+	VMOVUPS      Y3, (AX)
+	VMOVUPS      32(SI), Y2
+	VBROADCASTSS 4(DI), Y4
+	VMOVUPS      32(AX), Y3
+	VFMADD231PS  Y4, Y2, Y3
+	VMOVUPS      Y3, 32(AX)
+	ADDQ         $0x40, SI
+
+scale:
+	VMOVUPS      (BX), Y2
+	VBROADCASTSS (DI), Y3
+	VMULPS       Y2, Y3, Y3
+	VCVTDQ2PS    Y0, Y0
+	VMOVUPS      (AX), Y2
+	VFMADD231PS  Y0, Y3, Y2
+	VMOVUPS      Y2, (AX)
+	VMOVUPS      32(BX), Y0
+	VBROADCASTSS (DI), Y2
+	VMULPS       Y0, Y2, Y2
+	VCVTDQ2PS    Y1, Y1
+	VMOVUPS      32(AX), Y0
+	VFMADD231PS  Y1, Y2, Y0
+	VMOVUPS      Y0, 32(AX)
+	ADDQ         $0x40, BX
+	ADDQ         R8, DI
+	DECQ         R9
+	JNZ          block
+	VZEROUPPER
+	RET
+
+DATA widen0<>+0(SB)/1, $0x00
+DATA widen0<>+1(SB)/1, $0x80
+DATA widen0<>+2(SB)/1, $0x01
+DATA widen0<>+3(SB)/1, $0x80
+DATA widen0<>+4(SB)/1, $0x04
+DATA widen0<>+5(SB)/1, $0x80
+DATA widen0<>+6(SB)/1, $0x05
+DATA widen0<>+7(SB)/1, $0x80
+DATA widen0<>+8(SB)/1, $0x08
+DATA widen0<>+9(SB)/1, $0x80
+DATA widen0<>+10(SB)/1, $0x09
+DATA widen0<>+11(SB)/1, $0x80
+DATA widen0<>+12(SB)/1, $0x0c
+DATA widen0<>+13(SB)/1, $0x80
+DATA widen0<>+14(SB)/1, $0x0d
+DATA widen0<>+15(SB)/1, $0x80
+DATA widen0<>+16(SB)/1, $0x00
+DATA widen0<>+17(SB)/1, $0x80
+DATA widen0<>+18(SB)/1, $0x01
+DATA widen0<>+19(SB)/1, $0x80
+DATA widen0<>+20(SB)/1, $0x04
+DATA widen0<>+21(SB)/1, $0x80
+DATA widen0<>+22(SB)/1, $0x05
+DATA widen0<>+23(SB)/1, $0x80
+DATA widen0<>+24(SB)/1, $0x08
+DATA widen0<>+25(SB)/1, $0x80
+DATA widen0<>+26(SB)/1, $0x09
+DATA widen0<>+27(SB)/1, $0x80
+DATA widen0<>+28(SB)/1, $0x0c
+DATA widen0<>+29(SB)/1, $0x80
+DATA widen0<>+30(SB)/1, $0x0d
+DATA widen0<>+31(SB)/1, $0x80
+DATA widen0<>+32(SB)/1, $0x00
+DATA widen0<>+33(SB)/1, $0x80
+DATA widen0<>+34(SB)/1, $0x01
+DATA widen0<>+35(SB)/1, $0x80
+DATA widen0<>+36(SB)/1, $0x04
+DATA widen0<>+37(SB)/1, $0x80
+DATA widen0<>+38(SB)/1, $0x05
+DATA widen0<>+39(SB)/1, $0x80
+DATA widen0<>+40(SB)/1, $0x08
+DATA widen0<>+41(SB)/1, $0x80
+DATA widen0<>+42(SB)/1, $0x09
+DATA widen0<>+43(SB)/1, $0x80
+DATA widen0<>+44(SB)/1, $0x0c
+DATA widen0<>+45(SB)/1, $0x80
+DATA widen0<>+46(SB)/1, $0x0d
+DATA widen0<>+47(SB)/1, $0x80
+DATA widen0<>+48(SB)/1, $0x00
+DATA widen0<>+49(SB)/1, $0x80
+DATA widen0<>+50(SB)/1, $0x01
+DATA widen0<>+51(SB)/1, $0x80
+DATA widen0<>+52(SB)/1, $0x04
+DATA widen0<>+53(SB)/1, $0x80
+DATA widen0<>+54(SB)/1, $0x05
+DATA widen0<>+55(SB)/1, $0x80
+DATA widen0<>+56(SB)/1, $0x08
+DATA widen0<>+57(SB)/1, $0x80
+DATA widen0<>+58(SB)/1, $0x09
+DATA widen0<>+59(SB)/1, $0x80
+DATA widen0<>+60(SB)/1, $0x0c
+DATA widen0<>+61(SB)/1, $0x80
+DATA widen0<>+62(SB)/1, $0x0d
+DATA widen0<>+63(SB)/1, $0x80
+GLOBL widen0<>(SB), RODATA|NOPTR, $64
+
+DATA widen1<>+0(SB)/1, $0x02
+DATA widen1<>+1(SB)/1, $0x80
+DATA widen1<>+2(SB)/1, $0x03
+DATA widen1<>+3(SB)/1, $0x80
+DATA widen1<>+4(SB)/1, $0x06
+DATA widen1<>+5(SB)/1, $0x80
+DATA widen1<>+6(SB)/1, $0x07
+DATA widen1<>+7(SB)/1, $0x80
+DATA widen1<>+8(SB)/1, $0x0a
+DATA widen1<>+9(SB)/1, $0x80
+DATA widen1<>+10(SB)/1, $0x0b
+DATA widen1<>+11(SB)/1, $0x80
+DATA widen1<>+12(SB)/1, $0x0e
+DATA widen1<>+13(SB)/1, $0x80
+DATA widen1<>+14(SB)/1, $0x0f
+DATA widen1<>+15(SB)/1, $0x80
+DATA widen1<>+16(SB)/1, $0x02
+DATA widen1<>+17(SB)/1, $0x80
+DATA widen1<>+18(SB)/1, $0x03
+DATA widen1<>+19(SB)/1, $0x80
+DATA widen1<>+20(SB)/1, $0x06
+DATA widen1<>+21(SB)/1, $0x80
+DATA widen1<>+22(SB)/1, $0x07
+DATA widen1<>+23(SB)/1, $0x80
+DATA widen1<>+24(SB)/1, $0x0a
+DATA widen1<>+25(SB)/1, $0x80
+DATA widen1<>+26(SB)/1, $0x0b
+DATA widen1<>+27(SB)/1, $0x80
+DATA widen1<>+28(SB)/1, $0x0e
+DATA widen1<>+29(SB)/1, $0x80
+DATA widen1<>+30(SB)/1, $0x0f
+DATA widen1<>+31(SB)/1, $0x80
+DATA widen1<>+32(SB)/1, $0x02
+DATA widen1<>+33(SB)/1, $0x80
+DATA widen1<>+34(SB)/1, $0x03
+DATA widen1<>+35(SB)/1, $0x80
+DATA widen1<>+36(SB)/1, $0x06
+DATA widen1<>+37(SB)/1, $0x80
+DATA widen1<>+38(SB)/1, $0x07
+DATA widen1<>+39(SB)/1, $0x80
+DATA widen1<>+40(SB)/1, $0x0a
+DATA widen1<>+41(SB)/1, $0x80
+DATA widen1<>+42(SB)/1, $0x0b
+DATA widen1<>+43(SB)/1, $0x80
+DATA widen1<>+44(SB)/1, $0x0e
+DATA widen1<>+45(SB)/1, $0x80
+DATA widen1<>+46(SB)/1, $0x0f
+DATA widen1<>+47(SB)/1, $0x80
+DATA widen1<>+48(SB)/1, $0x02
+DATA widen1<>+49(SB)/1, $0x80
+DATA widen1<>+50(SB)/1, $0x03
+DATA widen1<>+51(SB)/1, $0x80
+DATA widen1<>+52(SB)/1, $0x06
+DATA widen1<>+53(SB)/1, $0x80
+DATA widen1<>+54(SB)/1, $0x07
+DATA widen1<>+55(SB)/1, $0x80
+DATA widen1<>+56(SB)/1, $0x0a
+DATA widen1<>+57(SB)/1, $0x80
+DATA widen1<>+58(SB)/1, $0x0b
+DATA widen1<>+59(SB)/1, $0x80
+DATA widen1<>+60(SB)/1, $0x0e
+DATA widen1<>+61(SB)/1, $0x80
+DATA widen1<>+62(SB)/1, $0x0f
+DATA widen1<>+63(SB)/1, $0x80
+GLOBL widen1<>(SB), RODATA|NOPTR, $64
+
+// func int8x16x2AVX2(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int8, xs int, t *float32, ts int, blocks int, steps int, add bool)
+// Requires: AVX, AVX2, FMA3
+TEXT ·int8x16x2AVX2(SB), NOSPLIT, $0-105
+	MOVQ    y+0(FP), AX
+	MOVQ    ys+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVB    add+104(FP), DL
+	TESTB   DL, DL
+	JNZ     begin
+	VPXOR   Y0, Y0, Y0
+	VMOVDQU Y0, (AX)
+	VMOVDQU Y0, 32(AX)
+	VMOVDQU Y0, (AX)(CX*1)
+	VMOVDQU Y0, 32(AX)(CX*1)
+
+begin:
+	MOVQ    x+56(FP), DX
+	MOVQ    xs+64(FP), BX
+	MOVQ    w+16(FP), SI
+	MOVQ    s+32(FP), DI
+	MOVQ    m+40(FP), R8
+	MOVQ    t+72(FP), R9
+	MOVQ    ts+80(FP), R10
+	LEAQ    (R10)(R10*2), R10
+	SHLQ    $0x02, R10
+	MOVQ    blocks+88(FP), R11
+	VMOVDQU wordOnes<>+0(SB), Y0
+
+block:
+	VPBROADCASTD 8(R9), Y1
+	VPBROADCASTD 8(R9), Y2
+	VPBROADCASTD 20(R9), Y3
+	VPBROADCASTD 20(R9), Y4
+	MOVQ         steps+96(FP), R12
+
+step:
+	VMOVDQU      (SI), Y5
+	VMOVDQU      32(SI), Y6
+	VPBROADCASTD (DX), Y7
+	VPMADDUBSW   Y7, Y5, Y8
+	VPMADDWD     Y0, Y8, Y8
+	VPADDD       Y8, Y1, Y1
+	VPMADDUBSW   Y7, Y6, Y7
+	VPMADDWD     Y0, Y7, Y7
+	VPADDD       Y7, Y2, Y2
+	VPBROADCASTD (DX)(BX*1), Y7
+	VPMADDUBSW   Y7, Y5, Y5
+	VPMADDWD     Y0, Y5, Y5
+	VPADDD       Y5, Y3, Y3
+	VPMADDUBSW   Y7, Y6, Y5
+	VPMADDWD     Y0, Y5, Y5
+	VPADDD       Y5, Y4, Y4
+	VMOVDQU      64(SI), Y5
+	VMOVDQU      96(SI), Y6
+	VPBROADCASTD 4(DX), Y7
+	VPMADDUBSW   Y7, Y5, Y8
+	VPMADDWD     Y0, Y8, Y8
+	VPADDD       Y8, Y1, Y1
+	VPMADDUBSW   Y7, Y6, Y7
+	VPMADDWD     Y0, Y7, Y7
+	VPADDD       Y7, Y2, Y2
+	VPBROADCASTD 4(DX)(BX*1), Y7
+	VPMADDUBSW   Y7, Y5, Y5
+	VPMADDWD     Y0, Y5, Y5
+	VPADDD       Y5, Y3, Y3
+	VPMADDUBSW   Y7, Y6, Y5
+	VPMADDWD     Y0, Y5, Y5
+	VPADDD       Y5, Y4, Y4
+	VMOVDQU      128(SI), Y5
+	VMOVDQU      160(SI), Y6
+	VPBROADCASTD 8(DX), Y7
+	VPMADDUBSW   Y7, Y5, Y8
+	VPMADDWD     Y0, Y8, Y8
+	VPADDD       Y8, Y1, Y1
+	VPMADDUBSW   Y7, Y6, Y7
+	VPMADDWD     Y0, Y7, Y7
+	VPADDD       Y7, Y2, Y2
+	VPBROADCASTD 8(DX)(BX*1), Y7
+	VPMADDUBSW   Y7, Y5, Y5
+	VPMADDWD     Y0, Y5, Y5
+	VPADDD       Y5, Y3, Y3
+	VPMADDUBSW   Y7, Y6, Y5
+	VPMADDWD     Y0, Y5, Y5
+	VPADDD       Y5, Y4, Y4
+	VMOVDQU      192(SI), Y5
+	VMOVDQU      224(SI), Y6
+	VPBROADCASTD 12(DX), Y7
+	VPMADDUBSW   Y7, Y5, Y8
+	VPMADDWD     Y0, Y8, Y8
+	VPADDD       Y8, Y1, Y1
+	VPMADDUBSW   Y7, Y6, Y7
+	VPMADDWD     Y0, Y7, Y7
+	VPADDD       Y7, Y2, Y2
+	VPBROADCASTD 12(DX)(BX*1), Y7
+	VPMADDUBSW   Y7, Y5, Y5
+	VPMADDWD     Y0, Y5, Y5
+	VPADDD       Y5, Y3, Y3
+	VPMADDUBSW   Y7, Y6, Y5
+	VPMADDWD     Y0, Y5, Y5
+	VPADDD       Y5, Y4, Y4
+	ADDQ         $0x00000100, SI
+	ADDQ         $0x10, DX
+	DECQ         R12
+	JNZ          step
+	TESTQ        R8, R8
+	JZ           scale
+	VMOVUPS      (R8), Y5
+	VBROADCASTSS 4(R9), Y7
+	VMOVUPS      (AX), Y6
+	VFMADD231PS  Y7, Y5, Y6
+	VMOVUPS      Y6, (AX)
+	VBROADCASTSS 16(R9), Y7
+	VMOVUPS      (AX)(CX*1), Y6
+	VFMADD231PS  Y7, Y5, Y6
+	VMOVUPS      Y6, (AX)(CX*1)
+	VMOVUPS      32(R8), Y5
+	VBROADCASTSS 4(R9), Y7
+	VMOVUPS      32(AX), Y6
+	VFMADD231PS  Y7, Y5, Y6
+	VMOVUPS      Y6, 32(AX)
+	VBROADCASTSS 16(R9), Y7
+	VMOVUPS      32(AX)(CX*1), Y6
+	VFMADD231PS  Y7, Y5, Y6
+	VMOVUPS      Y6, 32(AX)(CX*1)
+	ADDQ         $0x40, R8
+
+scale:
+	VMOVUPS      (DI), Y5
+	VBROADCASTSS (R9), Y7
+	VMULPS       Y5, Y7, Y7
+	VCVTDQ2PS    Y1, Y1
+	VMOVUPS      (AX), Y6
+	VFMADD231PS  Y1, Y7, Y6
+	VMOVUPS      Y6, (AX)
+	VBROADCASTSS 12(R9), Y1
+	VMULPS       Y5, Y1, Y1
+	VCVTDQ2PS    Y3, Y3
+	VMOVUPS      (AX)(CX*1), Y5
+	VFMADD231PS  Y3, Y1, Y5
+	VMOVUPS      Y5, (AX)(CX*1)
+	VMOVUPS      32(DI), Y1
+	VBROADCASTSS (R9), Y5
+	VMULPS       Y1, Y5, Y5
+	VCVTDQ2PS    Y2, Y2
+	VMOVUPS      32(AX), Y3
+	VFMADD231PS  Y2, Y5, Y3
+	VMOVUPS      Y3, 32(AX)
+	VBROADCASTSS 12(R9), Y2
+	VMULPS       Y1, Y2, Y2
+	VCVTDQ2PS    Y4, Y4
+	VMOVUPS      32(AX)(CX*1), Y1
+	VFMADD231PS  Y4, Y2, Y1
+	VMOVUPS      Y1, 32(AX)(CX*1)
+	ADDQ         $0x40, DI
+	ADDQ         R10, R9
+	DECQ         R11
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func int8Signedx16x2AVX2(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int8, xs int, t *float32, ts int, blocks int, steps int, add bool)
+// Requires: AVX, AVX2, FMA3
+TEXT ·int8Signedx16x2AVX2(SB), NOSPLIT, $0-105
+	MOVQ    y+0(FP), AX
+	MOVQ    ys+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVB    add+104(FP), DL
+	TESTB   DL, DL
+	JNZ     begin
+	VPXOR   Y0, Y0, Y0
+	VMOVDQU Y0, (AX)
+	VMOVDQU Y0, 32(AX)
+	VMOVDQU Y0, (AX)(CX*1)
+	VMOVDQU Y0, 32(AX)(CX*1)
+
+begin:
+	MOVQ    x+56(FP), DX
+	MOVQ    xs+64(FP), BX
+	MOVQ    w+16(FP), SI
+	MOVQ    s+32(FP), DI
+	MOVQ    m+40(FP), R8
+	MOVQ    t+72(FP), R9
+	MOVQ    ts+80(FP), R10
+	LEAQ    (R10)(R10*2), R10
+	SHLQ    $0x02, R10
+	MOVQ    blocks+88(FP), R11
+	VMOVDQU wordOnes<>+0(SB), Y0
+
+block:
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+	VPXOR Y4, Y4, Y4
+	MOVQ  steps+96(FP), R12
+
+step:
+	VMOVDQU      (SI), Y5
+	VMOVDQU      32(SI), Y6
+	VPXOR        byteSigns<>+0(SB), Y5, Y5
+	VPABSB       Y5, Y7
+	VPXOR        byteSigns<>+0(SB), Y6, Y6
+	VPABSB       Y6, Y8
+	VPBROADCASTD (DX), Y9
+	VPSIGNB      Y5, Y9, Y10
+	VPMADDUBSW   Y10, Y7, Y10
+	VPMADDWD     Y0, Y10, Y10
+	VPADDD       Y10, Y1, Y1
+	VPSIGNB      Y6, Y9, Y9
+	VPMADDUBSW   Y9, Y8, Y9
+	VPMADDWD     Y0, Y9, Y9
+	VPADDD       Y9, Y2, Y2
+	VPBROADCASTD (DX)(BX*1), Y9
+	VPSIGNB      Y5, Y9, Y5
+	VPMADDUBSW   Y5, Y7, Y5
+	VPMADDWD     Y0, Y5, Y5
+	VPADDD       Y5, Y3, Y3
+	VPSIGNB      Y6, Y9, Y5
+	VPMADDUBSW   Y5, Y8, Y5
+	VPMADDWD     Y0, Y5, Y5
+	VPADDD       Y5, Y4, Y4
+	VMOVDQU      64(SI), Y5
+	VMOVDQU      96(SI), Y6
+	VPXOR        byteSigns<>+0(SB), Y5, Y5
+	VPABSB       Y5, Y7
+	VPXOR        byteSigns<>+0(SB), Y6, Y6
+	VPABSB       Y6, Y8
+	VPBROADCASTD 4(DX), Y9
+	VPSIGNB      Y5, Y9, Y10
+	VPMADDUBSW   Y10, Y7, Y10
+	VPMADDWD     Y0, Y10, Y10
+	VPADDD       Y10, Y1, Y1
+	VPSIGNB      Y6, Y9, Y9
+	VPMADDUBSW   Y9, Y8, Y9
+	VPMADDWD     Y0, Y9, Y9
+	VPADDD       Y9, Y2, Y2
+	VPBROADCASTD 4(DX)(BX*1), Y9
+	VPSIGNB      Y5, Y9, Y5
+	VPMADDUBSW   Y5, Y7, Y5
+	VPMADDWD     Y0, Y5, Y5
+	VPADDD       Y5, Y3, Y3
+	VPSIGNB      Y6, Y9, Y5
+	VPMADDUBSW   Y5, Y8, Y5
+	VPMADDWD     Y0, Y5, Y5
+	VPADDD       Y5, Y4, Y4
+	VMOVDQU      128(SI), Y5
+	VMOVDQU      160(SI), Y6
+	VPXOR        byteSigns<>+0(SB), Y5, Y5
+	VPABSB       Y5, Y7
+	VPXOR        byteSigns<>+0(SB), Y6, Y6
+	VPABSB       Y6, Y8
+	VPBROADCASTD 8(DX), Y9
+	VPSIGNB      Y5, Y9, Y10
+	VPMADDUBSW   Y10, Y7, Y10
+	VPMADDWD     Y0, Y10, Y10
+	VPADDD       Y10, Y1, Y1
+	VPSIGNB      Y6, Y9, Y9
+	VPMADDUBSW   Y9, Y8, Y9
+	VPMADDWD     Y0, Y9, Y9
+	VPADDD       Y9, Y2, Y2
+	VPBROADCASTD 8(DX)(BX*1), Y9
+	VPSIGNB      Y5, Y9, Y5
+	VPMADDUBSW   Y5, Y7, Y5
+	VPMADDWD     Y0, Y5, Y5
+	VPADDD       Y5, Y3, Y3
+	VPSIGNB      Y6, Y9, Y5
+	VPMADDUBSW   Y5, Y8, Y5
+	VPMADDWD     Y0, Y5, Y5
+	VPADDD       Y5, Y4, Y4
+	VMOVDQU      192(SI), Y5
+	VMOVDQU      224(SI), Y6
+	VPXOR        byteSigns<>+0(SB), Y5, Y5
+	VPABSB       Y5, Y7
+	VPXOR        byteSigns<>+0(SB), Y6, Y6
+	VPABSB       Y6, Y8
+	VPBROADCASTD 12(DX), Y9
+	VPSIGNB      Y5, Y9, Y10
+	VPMADDUBSW   Y10, Y7, Y10
+	VPMADDWD     Y0, Y10, Y10
+	VPADDD       Y10, Y1, Y1
+	VPSIGNB      Y6, Y9, Y9
+	VPMADDUBSW   Y9, Y8, Y9
+	VPMADDWD     Y0, Y9, Y9
+	VPADDD       Y9, Y2, Y2
+	VPBROADCASTD 12(DX)(BX*1), Y9
+	VPSIGNB      Y5, Y9, Y5
+	VPMADDUBSW   Y5, Y7, Y5
+	VPMADDWD     Y0, Y5, Y5
+	VPADDD       Y5, Y3, Y3
+	VPSIGNB      Y6, Y9, Y5
+	VPMADDUBSW   Y5, Y8, Y5
+	VPMADDWD     Y0, Y5, Y5
+	VPADDD       Y5, Y4, Y4
+	ADDQ         $0x00000100, SI
+	ADDQ         $0x10, DX
+	DECQ         R12
+	JNZ          step
+	TESTQ        R8, R8
+	JZ           scale
+	VMOVUPS      (R8), Y5
+	VBROADCASTSS 4(R9), Y7
+	VMOVUPS      (AX), Y6
+	VFMADD231PS  Y7, Y5, Y6
+	VMOVUPS      Y6, (AX)
+	VBROADCASTSS 16(R9), Y7
+	VMOVUPS      (AX)(CX*1), Y6
+	VFMADD231PS  Y7, Y5, Y6
+	VMOVUPS      Y6, (AX)(CX*1)
+	VMOVUPS      32(R8), Y5
+	VBROADCASTSS 4(R9), Y7
+	VMOVUPS      32(AX), Y6
+	VFMADD231PS  Y7, Y5, Y6
+	VMOVUPS      Y6, 32(AX)
+	VBROADCASTSS 16(R9), Y7
+	VMOVUPS      32(AX)(CX*1), Y6
+	VFMADD231PS  Y7, Y5, Y6
+	VMOVUPS      Y6, 32(AX)(CX*1)
+	ADDQ         $0x40, R8
+
+scale:
+	VMOVUPS      (DI), Y5
+	VBROADCASTSS (R9), Y7
+	VMULPS       Y5, Y7, Y7
+	VCVTDQ2PS    Y1, Y1
+	VMOVUPS      (AX), Y6
+	VFMADD231PS  Y1, Y7, Y6
+	VMOVUPS      Y6, (AX)
+	VBROADCASTSS 12(R9), Y1
+	VMULPS       Y5, Y1, Y1
+	VCVTDQ2PS    Y3, Y3
+	VMOVUPS      (AX)(CX*1), Y5
+	VFMADD231PS  Y3, Y1, Y5
+	VMOVUPS      Y5, (AX)(CX*1)
+	VMOVUPS      32(DI), Y1
+	VBROADCASTSS (R9), Y5
+	VMULPS       Y1, Y5, Y5
+	VCVTDQ2PS    Y2, Y2
+	VMOVUPS      32(AX), Y3
+	VFMADD231PS  Y2, Y5, Y3
+	VMOVUPS      Y3, 32(AX)
+	VBROADCASTSS 12(R9), Y2
+	VMULPS       Y1, Y2, Y2
+	VCVTDQ2PS    Y4, Y4
+	VMOVUPS      32(AX)(CX*1), Y1
+	VFMADD231PS  Y4, Y2, Y1
+	VMOVUPS      Y1, 32(AX)(CX*1)
+	ADDQ         $0x40, DI
+	ADDQ         R10, R9
+	DECQ         R11
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func int16x16x2AVX2(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int16, xs int, t *float32, ts int, blocks int, steps int, add bool)
+// Requires: AVX, AVX2, FMA3
+TEXT ·int16x16x2AVX2(SB), NOSPLIT, $0-105
+	MOVQ    y+0(FP), AX
+	MOVQ    ys+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVB    add+104(FP), DL
+	TESTB   DL, DL
+	JNZ     begin
+	VPXOR   Y0, Y0, Y0
+	VMOVDQU Y0, (AX)
+	VMOVDQU Y0, 32(AX)
+	VMOVDQU Y0, (AX)(CX*1)
+	VMOVDQU Y0, 32(AX)(CX*1)
+
+begin:
+	MOVQ x+56(FP), DX
+	MOVQ xs+64(FP), BX
+	SHLQ $0x01, BX
+	MOVQ w+16(FP), SI
+	MOVQ s+32(FP), DI
+	MOVQ m+40(FP), R8
+	MOVQ t+72(FP), R9
+	MOVQ ts+80(FP), R10
+	LEAQ (R10)(R10*2), R10
+	SHLQ $0x02, R10
+	MOVQ blocks+88(FP), R11
+
+block:
+	VPBROADCASTD 8(R9), Y0
+	VPBROADCASTD 8(R9), Y1
+	VPBROADCASTD 20(R9), Y2
+	VPBROADCASTD 20(R9), Y3
+	MOVQ         steps+96(FP), R12
+
+step:
+	VMOVDQU      (SI), Y4
+	VMOVDQU      32(SI), Y5
+	VPSHUFB      widen0<>+0(SB), Y4, Y6
+	VPSHUFB      widen0<>+0(SB), Y5, Y7
+	VPBROADCASTD (DX), Y8
+	VPMADDWD     Y8, Y6, Y9
+	VPADDD       Y9, Y0, Y0
+	VPMADDWD     Y8, Y7, Y8
+	VPADDD       Y8, Y1, Y1
+	VPBROADCASTD (DX)(BX*1), Y8
+	VPMADDWD     Y8, Y6, Y6
+	VPADDD       Y6, Y2, Y2
+	VPMADDWD     Y8, Y7, Y6
+	VPADDD       Y6, Y3, Y3
+	VPSHUFB      widen1<>+0(SB), Y4, Y4
+	VPSHUFB      widen1<>+0(SB), Y5, Y5
+	VPBROADCASTD 4(DX), Y6
+	VPMADDWD     Y6, Y4, Y7
+	VPADDD       Y7, Y0, Y0
+	VPMADDWD     Y6, Y5, Y6
+	VPADDD       Y6, Y1, Y1
+	VPBROADCASTD 4(DX)(BX*1), Y6
+	VPMADDWD     Y6, Y4, Y4
+	VPADDD       Y4, Y2, Y2
+	VPMADDWD     Y6, Y5, Y4
+	VPADDD       Y4, Y3, Y3
+	VMOVDQU      64(SI), Y4
+	VMOVDQU      96(SI), Y5
+	VPSHUFB      widen0<>+0(SB), Y4, Y6
+	VPSHUFB      widen0<>+0(SB), Y5, Y7
+	VPBROADCASTD 8(DX), Y8
+	VPMADDWD     Y8, Y6, Y9
+	VPADDD       Y9, Y0, Y0
+	VPMADDWD     Y8, Y7, Y8
+	VPADDD       Y8, Y1, Y1
+	VPBROADCASTD 8(DX)(BX*1), Y8
+	VPMADDWD     Y8, Y6, Y6
+	VPADDD       Y6, Y2, Y2
+	VPMADDWD     Y8, Y7, Y6
+	VPADDD       Y6, Y3, Y3
+	VPSHUFB      widen1<>+0(SB), Y4, Y4
+	VPSHUFB      widen1<>+0(SB), Y5, Y5
+	VPBROADCASTD 12(DX), Y6
+	VPMADDWD     Y6, Y4, Y7
+	VPADDD       Y7, Y0, Y0
+	VPMADDWD     Y6, Y5, Y6
+	VPADDD       Y6, Y1, Y1
+	VPBROADCASTD 12(DX)(BX*1), Y6
+	VPMADDWD     Y6, Y4, Y4
+	VPADDD       Y4, Y2, Y2
+	VPMADDWD     Y6, Y5, Y4
+	VPADDD       Y4, Y3, Y3
+	VMOVDQU      128(SI), Y4
+	VMOVDQU      160(SI), Y5
+	VPSHUFB      widen0<>+0(SB), Y4, Y6
+	VPSHUFB      widen0<>+0(SB), Y5, Y7
+	VPBROADCASTD 16(DX), Y8
+	VPMADDWD     Y8, Y6, Y9
+	VPADDD       Y9, Y0, Y0
+	VPMADDWD     Y8, Y7, Y8
+	VPADDD       Y8, Y1, Y1
+	VPBROADCASTD 16(DX)(BX*1), Y8
+	VPMADDWD     Y8, Y6, Y6
+	VPADDD       Y6, Y2, Y2
+	VPMADDWD     Y8, Y7, Y6
+	VPADDD       Y6, Y3, Y3
+	VPSHUFB      widen1<>+0(SB), Y4, Y4
+	VPSHUFB      widen1<>+0(SB), Y5, Y5
+	VPBROADCASTD 20(DX), Y6
+	VPMADDWD     Y6, Y4, Y7
+	VPADDD       Y7, Y0, Y0
+	VPMADDWD     Y6, Y5, Y6
+	VPADDD       Y6, Y1, Y1
+	VPBROADCASTD 20(DX)(BX*1), Y6
+	VPMADDWD     Y6, Y4, Y4
+	VPADDD       Y4, Y2, Y2
+	VPMADDWD     Y6, Y5, Y4
+	VPADDD       Y4, Y3, Y3
+	VMOVDQU      192(SI), Y4
+	VMOVDQU      224(SI), Y5
+	VPSHUFB      widen0<>+0(SB), Y4, Y6
+	VPSHUFB      widen0<>+0(SB), Y5, Y7
+	VPBROADCASTD 24(DX), Y8
+	VPMADDWD     Y8, Y6, Y9
+	VPADDD       Y9, Y0, Y0
+	VPMADDWD     Y8, Y7, Y8
+	VPADDD       Y8, Y1, Y1
+	VPBROADCASTD 24(DX)(BX*1), Y8
+	VPMADDWD     Y8, Y6, Y6
+	VPADDD       Y6, Y2, Y2
+	VPMADDWD     Y8, Y7, Y6
+	VPADDD       Y6, Y3, Y3
+	VPSHUFB      widen1<>+0(SB), Y4, Y4
+	VPSHUFB      widen1<>+0(SB), Y5, Y5
+	VPBROADCASTD 28(DX), Y6
+	VPMADDWD     Y6, Y4, Y7
+	VPADDD       Y7, Y0, Y0
+	VPMADDWD     Y6, Y5, Y6
+	VPADDD       Y6, Y1, Y1
+	VPBROADCASTD 28(DX)(BX*1), Y6
+	VPMADDWD     Y6, Y4, Y4
+	VPADDD       Y4, Y2, Y2
+	VPMADDWD     Y6, Y5, Y4
+	VPADDD       Y4, Y3, Y3
+	ADDQ         $0x00000100, SI
+	ADDQ         $0x20, DX
+	DECQ         R12
+	JNZ          step
+	TESTQ        R8, R8
+	JZ           scale
+	VMOVUPS      (R8), Y4
+	VBROADCASTSS 4(R9), Y6
+	VMOVUPS      (AX), Y5
+	VFMADD231PS  Y6, Y4, Y5
+	VMOVUPS      Y5, (AX)
+	VBROADCASTSS 16(R9), Y6
+	VMOVUPS      (AX)(CX*1), Y5
+	VFMADD231PS  Y6, Y4, Y5
+	VMOVUPS      Y5, (AX)(CX*1)
+	VMOVUPS      32(R8), Y4
+	VBROADCASTSS 4(R9), Y6
+	VMOVUPS      32(AX), Y5
+	VFMADD231PS  Y6, Y4, Y5
+	VMOVUPS      Y5, 32(AX)
+	VBROADCASTSS 16(R9), Y6
+	VMOVUPS      32(AX)(CX*1), Y5
+	VFMADD231PS  Y6, Y4, Y5
+	VMOVUPS      Y5, 32(AX)(CX*1)
+	ADDQ         $0x40, R8
+
+scale:
+	VMOVUPS      (DI), Y4
+	VBROADCASTSS (R9), Y6
+	VMULPS       Y4, Y6, Y6
+	VCVTDQ2PS    Y0, Y0
+	VMOVUPS      (AX), Y5
+	VFMADD231PS  Y0, Y6, Y5
+	VMOVUPS      Y5, (AX)
+	VBROADCASTSS 12(R9), Y0
+	VMULPS       Y4, Y0, Y0
+	VCVTDQ2PS    Y2, Y2
+	VMOVUPS      (AX)(CX*1), Y4
+	VFMADD231PS  Y2, Y0, Y4
+	VMOVUPS      Y4, (AX)(CX*1)
+	VMOVUPS      32(DI), Y0
+	VBROADCASTSS (R9), Y4
+	VMULPS       Y0, Y4, Y4
+	VCVTDQ2PS    Y1, Y1
+	VMOVUPS      32(AX), Y2
+	VFMADD231PS  Y1, Y4, Y2
+	VMOVUPS      Y2, 32(AX)
+	VBROADCASTSS 12(R9), Y1
+	VMULPS       Y0, Y1, Y1
+	VCVTDQ2PS    Y3, Y3
+	VMOVUPS      32(AX)(CX*1), Y0
+	VFMADD231PS  Y3, Y1, Y0
+	VMOVUPS      Y0, 32(AX)(CX*1)
+	ADDQ         $0x40, DI
+	ADDQ         R10, R9
+	DECQ         R11
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func int8x16x3AVX2(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int8, xs int, t *float32, ts int, blocks int, steps int, add bool)
+// Requires: AVX, AVX2, FMA3
+TEXT ·int8x16x3AVX2(SB), NOSPLIT, $0-105
+	MOVQ    y+0(FP), AX
+	MOVQ    ys+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVB    add+104(FP), DL
+	TESTB   DL, DL
+	JNZ     begin
+	VPXOR   Y0, Y0, Y0
+	VMOVDQU Y0, (AX)
+	VMOVDQU Y0, 32(AX)
+	VMOVDQU Y0, (AX)(CX*1)
+	VMOVDQU Y0, 32(AX)(CX*1)
+	VMOVDQU Y0, (AX)(CX*2)
+	VMOVDQU Y0, 32(AX)(CX*2)
+
+begin:
+	MOVQ    x+56(FP), DX
+	MOVQ    xs+64(FP), BX
+	MOVQ    w+16(FP), SI
+	MOVQ    s+32(FP), DI
+	MOVQ    m+40(FP), R8
+	MOVQ    t+72(FP), R9
+	MOVQ    ts+80(FP), R10
+	LEAQ    (R10)(R10*2), R10
+	SHLQ    $0x02, R10
+	MOVQ    blocks+88(FP), R11
+	VMOVDQU wordOnes<>+0(SB), Y0
+
+block:
+	VPBROADCASTD 8(R9), Y1
+	VPBROADCASTD 8(R9), Y2
+	VPBROADCASTD 20(R9), Y3
+	VPBROADCASTD 20(R9), Y4
+	VPBROADCASTD 32(R9), Y5
+	VPBROADCASTD 32(R9), Y6
+	MOVQ         steps+96(FP), R12
+
+step:
+	VMOVDQU      (SI), Y7
+	VMOVDQU      32(SI), Y8
+	VPBROADCASTD (DX), Y9
+	VPMADDUBSW   Y9, Y7, Y10
+	VPMADDWD     Y0, Y10, Y10
+	VPADDD       Y10, Y1, Y1
+	VPMADDUBSW   Y9, Y8, Y9
+	VPMADDWD     Y0, Y9, Y9
+	VPADDD       Y9, Y2, Y2
+	VPBROADCASTD (DX)(BX*1), Y9
+	VPMADDUBSW   Y9, Y7, Y10
+	VPMADDWD     Y0, Y10, Y10
+	VPADDD       Y10, Y3, Y3
+	VPMADDUBSW   Y9, Y8, Y9
+	VPMADDWD     Y0, Y9, Y9
+	VPADDD       Y9, Y4, Y4
+	VPBROADCASTD (DX)(BX*2), Y9
+	VPMADDUBSW   Y9, Y7, Y7
+	VPMADDWD     Y0, Y7, Y7
+	VPADDD       Y7, Y5, Y5
+	VPMADDUBSW   Y9, Y8, Y7
+	VPMADDWD     Y0, Y7, Y7
+	VPADDD       Y7, Y6, Y6
+	VMOVDQU      64(SI), Y7
+	VMOVDQU      96(SI), Y8
+	VPBROADCASTD 4(DX), Y9
+	VPMADDUBSW   Y9, Y7, Y10
+	VPMADDWD     Y0, Y10, Y10
+	VPADDD       Y10, Y1, Y1
+	VPMADDUBSW   Y9, Y8, Y9
+	VPMADDWD     Y0, Y9, Y9
+	VPADDD       Y9, Y2, Y2
+	VPBROADCASTD 4(DX)(BX*1), Y9
+	VPMADDUBSW   Y9, Y7, Y10
+	VPMADDWD     Y0, Y10, Y10
+	VPADDD       Y10, Y3, Y3
+	VPMADDUBSW   Y9, Y8, Y9
+	VPMADDWD     Y0, Y9, Y9
+	VPADDD       Y9, Y4, Y4
+	VPBROADCASTD 4(DX)(BX*2), Y9
+	VPMADDUBSW   Y9, Y7, Y7
+	VPMADDWD     Y0, Y7, Y7
+	VPADDD       Y7, Y5, Y5
+	VPMADDUBSW   Y9, Y8, Y7
+	VPMADDWD     Y0, Y7, Y7
+	VPADDD       Y7, Y6, Y6
+	VMOVDQU      128(SI), Y7
+	VMOVDQU      160(SI), Y8
+	VPBROADCASTD 8(DX), Y9
+	VPMADDUBSW   Y9, Y7, Y10
+	VPMADDWD     Y0, Y10, Y10
+	VPADDD       Y10, Y1, Y1
+	VPMADDUBSW   Y9, Y8, Y9
+	VPMADDWD     Y0, Y9, Y9
+	VPADDD       Y9, Y2, Y2
+	VPBROADCASTD 8(DX)(BX*1), Y9
+	VPMADDUBSW   Y9, Y7, Y10
+	VPMADDWD     Y0, Y10, Y10
+	VPADDD       Y10, Y3, Y3
+	VPMADDUBSW   Y9, Y8, Y9
+	VPMADDWD     Y0, Y9, Y9
+	VPADDD       Y9, Y4, Y4
+	VPBROADCASTD 8(DX)(BX*2), Y9
+	VPMADDUBSW   Y9, Y7, Y7
+	VPMADDWD     Y0, Y7, Y7
+	VPADDD       Y7, Y5, Y5
+	VPMADDUBSW   Y9, Y8, Y7
+	VPMADDWD     Y0, Y7, Y7
+	VPADDD       Y7, Y6, Y6
+	VMOVDQU      192(SI), Y7
+	VMOVDQU      224(SI), Y8
+	VPBROADCASTD 12(DX), Y9
+	VPMADDUBSW   Y9, Y7, Y10
+	VPMADDWD     Y0, Y10, Y10
+	VPADDD       Y10, Y1, Y1
+	VPMADDUBSW   Y9, Y8, Y9
+	VPMADDWD     Y0, Y9, Y9
+	VPADDD       Y9, Y2, Y2
+	VPBROADCASTD 12(DX)(BX*1), Y9
+	VPMADDUBSW   Y9, Y7, Y10
+	VPMADDWD     Y0, Y10, Y10
+	VPADDD       Y10, Y3, Y3
+	VPMADDUBSW   Y9, Y8, Y9
+	VPMADDWD     Y0, Y9, Y9
+	VPADDD       Y9, Y4, Y4
+	VPBROADCASTD 12(DX)(BX*2), Y9
+	VPMADDUBSW   Y9, Y7, Y7
+	VPMADDWD     Y0, Y7, Y7
+	VPADDD       Y7, Y5, Y5
+	VPMADDUBSW   Y9, Y8, Y7
+	VPMADDWD     Y0, Y7, Y7
+	VPADDD       Y7, Y6, Y6
+	ADDQ         $0x00000100, SI
+	ADDQ         $0x10, DX
+	DECQ         R12
+	JNZ          step
+	TESTQ        R8, R8
+	JZ           scale
+	VMOVUPS      (R8), Y7
+	VBROADCASTSS 4(R9), Y9
+	VMOVUPS      (AX), Y8
+	VFMADD231PS  Y9, Y7, Y8
+	VMOVUPS      Y8, (AX)
+	VBROADCASTSS 16(R9), Y9
+	VMOVUPS      (AX)(CX*1), Y8
+	VFMADD231PS  Y9, Y7, Y8
+	VMOVUPS      Y8, (AX)(CX*1)
+	VBROADCASTSS 28(R9), Y9
+	VMOVUPS      (AX)(CX*2), Y8
+	VFMADD231PS  Y9, Y7, Y8
+	VMOVUPS      Y8, (AX)(CX*2)
+	VMOVUPS      32(R8), Y7
+	VBROADCASTSS 4(R9), Y9
+	VMOVUPS      32(AX), Y8
+	VFMADD231PS  Y9, Y7, Y8
+	VMOVUPS      Y8, 32(AX)
+	VBROADCASTSS 16(R9), Y9
+	VMOVUPS      32(AX)(CX*1), Y8
+	VFMADD231PS  Y9, Y7, Y8
+	VMOVUPS      Y8, 32(AX)(CX*1)
+	VBROADCASTSS 28(R9), Y9
+	VMOVUPS      32(AX)(CX*2), Y8
+	VFMADD231PS  Y9, Y7, Y8
+	VMOVUPS      Y8, 32(AX)(CX*2)
+	ADDQ         $0x40, R8
+
+scale:
+	VMOVUPS      (DI), Y7
+	VBROADCASTSS (R9), Y9
+	VMULPS       Y7, Y9, Y9
+	VCVTDQ2PS    Y1, Y1
+	VMOVUPS      (AX), Y8
+	VFMADD231PS  Y1, Y9, Y8
+	VMOVUPS      Y8, (AX)
+	VBROADCASTSS 12(R9), Y8
+	VMULPS       Y7, Y8, Y8
+	VCVTDQ2PS    Y3, Y3
+	VMOVUPS      (AX)(CX*1), Y1
+	VFMADD231PS  Y3, Y8, Y1
+	VMOVUPS      Y1, (AX)(CX*1)
+	VBROADCASTSS 24(R9), Y1
+	VMULPS       Y7, Y1, Y1
+	VCVTDQ2PS    Y5, Y5
+	VMOVUPS      (AX)(CX*2), Y3
+	VFMADD231PS  Y5, Y1, Y3
+	VMOVUPS      Y3, (AX)(CX*2)
+	VMOVUPS      32(DI), Y1
+	VBROADCASTSS (R9), Y5
+	VMULPS       Y1, Y5, Y5
+	VCVTDQ2PS    Y2, Y2
+	VMOVUPS      32(AX), Y3
+	VFMADD231PS  Y2, Y5, Y3
+	VMOVUPS      Y3, 32(AX)
+	VBROADCASTSS 12(R9), Y3
+	VMULPS       Y1, Y3, Y3
+	VCVTDQ2PS    Y4, Y4
+	VMOVUPS      32(AX)(CX*1), Y2
+	VFMADD231PS  Y4, Y3, Y2
+	VMOVUPS      Y2, 32(AX)(CX*1)
+	VBROADCASTSS 24(R9), Y2
+	VMULPS       Y1, Y2, Y2
+	VCVTDQ2PS    Y6, Y6
+	VMOVUPS      32(AX)(CX*2), Y1
+	VFMADD231PS  Y6, Y2, Y1
+	VMOVUPS      Y1, 32(AX)(CX*2)
+	ADDQ         $0x40, DI
+	ADDQ         R10, R9
+	DECQ         R11
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func int8Signedx16x3AVX2(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int8, xs int, t *float32, ts int, blocks int, steps int, add bool)
+// Requires: AVX, AVX2, FMA3
+TEXT ·int8Signedx16x3AVX2(SB), NOSPLIT, $0-105
+	MOVQ    y+0(FP), AX
+	MOVQ    ys+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVB    add+104(FP), DL
+	TESTB   DL, DL
+	JNZ     begin
+	VPXOR   Y0, Y0, Y0
+	VMOVDQU Y0, (AX)
+	VMOVDQU Y0, 32(AX)
+	VMOVDQU Y0, (AX)(CX*1)
+	VMOVDQU Y0, 32(AX)(CX*1)
+	VMOVDQU Y0, (AX)(CX*2)
+	VMOVDQU Y0, 32(AX)(CX*2)
+
+begin:
+	MOVQ    x+56(FP), DX
+	MOVQ    xs+64(FP), BX
+	MOVQ    w+16(FP), SI
+	MOVQ    s+32(FP), DI
+	MOVQ    m+40(FP), R8
+	MOVQ    t+72(FP), R9
+	MOVQ    ts+80(FP), R10
+	LEAQ    (R10)(R10*2), R10
+	SHLQ    $0x02, R10
+	MOVQ    blocks+88(FP), R11
+	VMOVDQU wordOnes<>+0(SB), Y0
+
+block:
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+	VPXOR Y4, Y4, Y4
+	VPXOR Y5, Y5, Y5
+	VPXOR Y6, Y6, Y6
+	MOVQ  steps+96(FP), R12
+
+step:
+	VMOVDQU      (SI), Y7
+	VMOVDQU      32(SI), Y8
+	VPXOR        byteSigns<>+0(SB), Y7, Y7
+	VPABSB       Y7, Y9
+	VPXOR        byteSigns<>+0(SB), Y8, Y8
+	VPABSB       Y8, Y10
+	VPBROADCASTD (DX), Y11
+	VPSIGNB      Y7, Y11, Y12
+	VPMADDUBSW   Y12, Y9, Y12
+	VPMADDWD     Y0, Y12, Y12
+	VPADDD       Y12, Y1, Y1
+	VPSIGNB      Y8, Y11, Y11
+	VPMADDUBSW   Y11, Y10, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y2, Y2
+	VPBROADCASTD (DX)(BX*1), Y11
+	VPSIGNB      Y7, Y11, Y12
+	VPMADDUBSW   Y12, Y9, Y12
+	VPMADDWD     Y0, Y12, Y12
+	VPADDD       Y12, Y3, Y3
+	VPSIGNB      Y8, Y11, Y11
+	VPMADDUBSW   Y11, Y10, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y4, Y4
+	VPBROADCASTD (DX)(BX*2), Y11
+	VPSIGNB      Y7, Y11, Y7
+	VPMADDUBSW   Y7, Y9, Y7
+	VPMADDWD     Y0, Y7, Y7
+	VPADDD       Y7, Y5, Y5
+	VPSIGNB      Y8, Y11, Y7
+	VPMADDUBSW   Y7, Y10, Y7
+	VPMADDWD     Y0, Y7, Y7
+	VPADDD       Y7, Y6, Y6
+	VMOVDQU      64(SI), Y7
+	VMOVDQU      96(SI), Y8
+	VPXOR        byteSigns<>+0(SB), Y7, Y7
+	VPABSB       Y7, Y9
+	VPXOR        byteSigns<>+0(SB), Y8, Y8
+	VPABSB       Y8, Y10
+	VPBROADCASTD 4(DX), Y11
+	VPSIGNB      Y7, Y11, Y12
+	VPMADDUBSW   Y12, Y9, Y12
+	VPMADDWD     Y0, Y12, Y12
+	VPADDD       Y12, Y1, Y1
+	VPSIGNB      Y8, Y11, Y11
+	VPMADDUBSW   Y11, Y10, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y2, Y2
+	VPBROADCASTD 4(DX)(BX*1), Y11
+	VPSIGNB      Y7, Y11, Y12
+	VPMADDUBSW   Y12, Y9, Y12
+	VPMADDWD     Y0, Y12, Y12
+	VPADDD       Y12, Y3, Y3
+	VPSIGNB      Y8, Y11, Y11
+	VPMADDUBSW   Y11, Y10, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y4, Y4
+	VPBROADCASTD 4(DX)(BX*2), Y11
+	VPSIGNB      Y7, Y11, Y7
+	VPMADDUBSW   Y7, Y9, Y7
+	VPMADDWD     Y0, Y7, Y7
+	VPADDD       Y7, Y5, Y5
+	VPSIGNB      Y8, Y11, Y7
+	VPMADDUBSW   Y7, Y10, Y7
+	VPMADDWD     Y0, Y7, Y7
+	VPADDD       Y7, Y6, Y6
+	VMOVDQU      128(SI), Y7
+	VMOVDQU      160(SI), Y8
+	VPXOR        byteSigns<>+0(SB), Y7, Y7
+	VPABSB       Y7, Y9
+	VPXOR        byteSigns<>+0(SB), Y8, Y8
+	VPABSB       Y8, Y10
+	VPBROADCASTD 8(DX), Y11
+	VPSIGNB      Y7, Y11, Y12
+	VPMADDUBSW   Y12, Y9, Y12
+	VPMADDWD     Y0, Y12, Y12
+	VPADDD       Y12, Y1, Y1
+	VPSIGNB      Y8, Y11, Y11
+	VPMADDUBSW   Y11, Y10, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y2, Y2
+	VPBROADCASTD 8(DX)(BX*1), Y11
+	VPSIGNB      Y7, Y11, Y12
+	VPMADDUBSW   Y12, Y9, Y12
+	VPMADDWD     Y0, Y12, Y12
+	VPADDD       Y12, Y3, Y3
+	VPSIGNB      Y8, Y11, Y11
+	VPMADDUBSW   Y11, Y10, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y4, Y4
+	VPBROADCASTD 8(DX)(BX*2), Y11
+	VPSIGNB      Y7, Y11, Y7
+	VPMADDUBSW   Y7, Y9, Y7
+	VPMADDWD     Y0, Y7, Y7
+	VPADDD       Y7, Y5, Y5
+	VPSIGNB      Y8, Y11, Y7
+	VPMADDUBSW   Y7, Y10, Y7
+	VPMADDWD     Y0, Y7, Y7
+	VPADDD       Y7, Y6, Y6
+	VMOVDQU      192(SI), Y7
+	VMOVDQU      224(SI), Y8
+	VPXOR        byteSigns<>+0(SB), Y7, Y7
+	VPABSB       Y7, Y9
+	VPXOR        byteSigns<>+0(SB), Y8, Y8
+	VPABSB       Y8, Y10
+	VPBROADCASTD 12(DX), Y11
+	VPSIGNB      Y7, Y11, Y12
+	VPMADDUBSW   Y12, Y9, Y12
+	VPMADDWD     Y0, Y12, Y12
+	VPADDD       Y12, Y1, Y1
+	VPSIGNB      Y8, Y11, Y11
+	VPMADDUBSW   Y11, Y10, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y2, Y2
+	VPBROADCASTD 12(DX)(BX*1), Y11
+	VPSIGNB      Y7, Y11, Y12
+	VPMADDUBSW   Y12, Y9, Y12
+	VPMADDWD     Y0, Y12, Y12
+	VPADDD       Y12, Y3, Y3
+	VPSIGNB      Y8, Y11, Y11
+	VPMADDUBSW   Y11, Y10, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y4, Y4
+	VPBROADCASTD 12(DX)(BX*2), Y11
+	VPSIGNB      Y7, Y11, Y7
+	VPMADDUBSW   Y7, Y9, Y7
+	VPMADDWD     Y0, Y7, Y7
+	VPADDD       Y7, Y5, Y5
+	VPSIGNB      Y8, Y11, Y7
+	VPMADDUBSW   Y7, Y10, Y7
+	VPMADDWD     Y0, Y7, Y7
+	VPADDD       Y7, Y6, Y6
+	ADDQ         $0x00000100, SI
+	ADDQ         $0x10, DX
+	DECQ         R12
+	JNZ          step
+	TESTQ        R8, R8
+	JZ           scale
+	VMOVUPS      (R8), Y7
+	VBROADCASTSS 4(R9), Y9
+	VMOVUPS      (AX), Y8
+	VFMADD231PS  Y9, Y7, Y8
+	VMOVUPS      Y8, (AX)
+	VBROADCASTSS 16(R9), Y9
+	VMOVUPS      (AX)(CX*1), Y8
+	VFMADD231PS  Y9, Y7, Y8
+	VMOVUPS      Y8, (AX)(CX*1)
+	VBROADCASTSS 28(R9), Y9
+	VMOVUPS      (AX)(CX*2), Y8
+	VFMADD231PS  Y9, Y7, Y8
+	VMOVUPS      Y8, (AX)(CX*2)
+	VMOVUPS      32(R8), Y7
+	VBROADCASTSS 4(R9), Y9
+	VMOVUPS      32(AX), Y8
+	VFMADD231PS  Y9, Y7, Y8
+	VMOVUPS      Y8, 32(AX)
+	VBROADCASTSS 16(R9), Y9
+	VMOVUPS      32(AX)(CX*1), Y8
+	VFMADD231PS  Y9, Y7, Y8
+	VMOVUPS      Y8, 32(AX)(CX*1)
+	VBROADCASTSS 28(R9), Y9
+	VMOVUPS      32(AX)(CX*2), Y8
+	VFMADD231PS  Y9, Y7, Y8
+	VMOVUPS      Y8, 32(AX)(CX*2)
+	ADDQ         $0x40, R8
+
+scale:
+	VMOVUPS      (DI), Y7
+	VBROADCASTSS (R9), Y9
+	VMULPS       Y7, Y9, Y9
+	VCVTDQ2PS    Y1, Y1
+	VMOVUPS      (AX), Y8
+	VFMADD231PS  Y1, Y9, Y8
+	VMOVUPS      Y8, (AX)
+	VBROADCASTSS 12(R9), Y8
+	VMULPS       Y7, Y8, Y8
+	VCVTDQ2PS    Y3, Y3
+	VMOVUPS      (AX)(CX*1), Y1
+	VFMADD231PS  Y3, Y8, Y1
+	VMOVUPS      Y1, (AX)(CX*1)
+	VBROADCASTSS 24(R9), Y1
+	VMULPS       Y7, Y1, Y1
+	VCVTDQ2PS    Y5, Y5
+	VMOVUPS      (AX)(CX*2), Y3
+	VFMADD231PS  Y5, Y1, Y3
+	VMOVUPS      Y3, (AX)(CX*2)
+	VMOVUPS      32(DI), Y1
+	VBROADCASTSS (R9), Y5
+	VMULPS       Y1, Y5, Y5
+	VCVTDQ2PS    Y2, Y2
+	VMOVUPS      32(AX), Y3
+	VFMADD231PS  Y2, Y5, Y3
+	VMOVUPS      Y3, 32(AX)
+	VBROADCASTSS 12(R9), Y3
+	VMULPS       Y1, Y3, Y3
+	VCVTDQ2PS    Y4, Y4
+	VMOVUPS      32(AX)(CX*1), Y2
+	VFMADD231PS  Y4, Y3, Y2
+	VMOVUPS      Y2, 32(AX)(CX*1)
+	VBROADCASTSS 24(R9), Y2
+	VMULPS       Y1, Y2, Y2
+	VCVTDQ2PS    Y6, Y6
+	VMOVUPS      32(AX)(CX*2), Y1
+	VFMADD231PS  Y6, Y2, Y1
+	VMOVUPS      Y1, 32(AX)(CX*2)
+	ADDQ         $0x40, DI
+	ADDQ         R10, R9
+	DECQ         R11
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func int16x16x3AVX2(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int16, xs int, t *float32, ts int, blocks int, steps int, add bool)
+// Requires: AVX, AVX2, FMA3
+TEXT ·int16x16x3AVX2(SB), NOSPLIT, $0-105
+	MOVQ    y+0(FP), AX
+	MOVQ    ys+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVB    add+104(FP), DL
+	TESTB   DL, DL
+	JNZ     begin
+	VPXOR   Y0, Y0, Y0
+	VMOVDQU Y0, (AX)
+	VMOVDQU Y0, 32(AX)
+	VMOVDQU Y0, (AX)(CX*1)
+	VMOVDQU Y0, 32(AX)(CX*1)
+	VMOVDQU Y0, (AX)(CX*2)
+	VMOVDQU Y0, 32(AX)(CX*2)
+
+begin:
+	MOVQ x+56(FP), DX
+	MOVQ xs+64(FP), BX
+	SHLQ $0x01, BX
+	MOVQ w+16(FP), SI
+	MOVQ s+32(FP), DI
+	MOVQ m+40(FP), R8
+	MOVQ t+72(FP), R9
+	MOVQ ts+80(FP), R10
+	LEAQ (R10)(R10*2), R10
+	SHLQ $0x02, R10
+	MOVQ blocks+88(FP), R11
+
+block:
+	VPBROADCASTD 8(R9), Y0
+	VPBROADCASTD 8(R9), Y1
+	VPBROADCASTD 20(R9), Y2
+	VPBROADCASTD 20(R9), Y3
+	VPBROADCASTD 32(R9), Y4
+	VPBROADCASTD 32(R9), Y5
+	MOVQ         steps+96(FP), R12
+
+step:
+	VMOVDQU      (SI), Y6
+	VMOVDQU      32(SI), Y7
+	VPSHUFB      widen0<>+0(SB), Y6, Y8
+	VPSHUFB      widen0<>+0(SB), Y7, Y9
+	VPBROADCASTD (DX), Y10
+	VPMADDWD     Y10, Y8, Y11
+	VPADDD       Y11, Y0, Y0
+	VPMADDWD     Y10, Y9, Y10
+	VPADDD       Y10, Y1, Y1
+	VPBROADCASTD (DX)(BX*1), Y10
+	VPMADDWD     Y10, Y8, Y11
+	VPADDD       Y11, Y2, Y2
+	VPMADDWD     Y10, Y9, Y10
+	VPADDD       Y10, Y3, Y3
+	VPBROADCASTD (DX)(BX*2), Y10
+	VPMADDWD     Y10, Y8, Y8
+	VPADDD       Y8, Y4, Y4
+	VPMADDWD     Y10, Y9, Y8
+	VPADDD       Y8, Y5, Y5
+	VPSHUFB      widen1<>+0(SB), Y6, Y6
+	VPSHUFB      widen1<>+0(SB), Y7, Y7
+	VPBROADCASTD 4(DX), Y8
+	VPMADDWD     Y8, Y6, Y9
+	VPADDD       Y9, Y0, Y0
+	VPMADDWD     Y8, Y7, Y8
+	VPADDD       Y8, Y1, Y1
+	VPBROADCASTD 4(DX)(BX*1), Y8
+	VPMADDWD     Y8, Y6, Y9
+	VPADDD       Y9, Y2, Y2
+	VPMADDWD     Y8, Y7, Y8
+	VPADDD       Y8, Y3, Y3
+	VPBROADCASTD 4(DX)(BX*2), Y8
+	VPMADDWD     Y8, Y6, Y6
+	VPADDD       Y6, Y4, Y4
+	VPMADDWD     Y8, Y7, Y6
+	VPADDD       Y6, Y5, Y5
+	VMOVDQU      64(SI), Y6
+	VMOVDQU      96(SI), Y7
+	VPSHUFB      widen0<>+0(SB), Y6, Y8
+	VPSHUFB      widen0<>+0(SB), Y7, Y9
+	VPBROADCASTD 8(DX), Y10
+	VPMADDWD     Y10, Y8, Y11
+	VPADDD       Y11, Y0, Y0
+	VPMADDWD     Y10, Y9, Y10
+	VPADDD       Y10, Y1, Y1
+	VPBROADCASTD 8(DX)(BX*1), Y10
+	VPMADDWD     Y10, Y8, Y11
+	VPADDD       Y11, Y2, Y2
+	VPMADDWD     Y10, Y9, Y10
+	VPADDD       Y10, Y3, Y3
+	VPBROADCASTD 8(DX)(BX*2), Y10
+	VPMADDWD     Y10, Y8, Y8
+	VPADDD       Y8, Y4, Y4
+	VPMADDWD     Y10, Y9, Y8
+	VPADDD       Y8, Y5, Y5
+	VPSHUFB      widen1<>+0(SB), Y6, Y6
+	VPSHUFB      widen1<>+0(SB), Y7, Y7
+	VPBROADCASTD 12(DX), Y8
+	VPMADDWD     Y8, Y6, Y9
+	VPADDD       Y9, Y0, Y0
+	VPMADDWD     Y8, Y7, Y8
+	VPADDD       Y8, Y1, Y1
+	VPBROADCASTD 12(DX)(BX*1), Y8
+	VPMADDWD     Y8, Y6, Y9
+	VPADDD       Y9, Y2, Y2
+	VPMADDWD     Y8, Y7, Y8
+	VPADDD       Y8, Y3, Y3
+	VPBROADCASTD 12(DX)(BX*2), Y8
+	VPMADDWD     Y8, Y6, Y6
+	VPADDD       Y6, Y4, Y4
+	VPMADDWD     Y8, Y7, Y6
+	VPADDD       Y6, Y5, Y5
+	VMOVDQU      128(SI), Y6
+	VMOVDQU      160(SI), Y7
+	VPSHUFB      widen0<>+0(SB), Y6, Y8
+	VPSHUFB      widen0<>+0(SB), Y7, Y9
+	VPBROADCASTD 16(DX), Y10
+	VPMADDWD     Y10, Y8, Y11
+	VPADDD       Y11, Y0, Y0
+	VPMADDWD     Y10, Y9, Y10
+	VPADDD       Y10, Y1, Y1
+	VPBROADCASTD 16(DX)(BX*1), Y10
+	VPMADDWD     Y10, Y8, Y11
+	VPADDD       Y11, Y2, Y2
+	VPMADDWD     Y10, Y9, Y10
+	VPADDD       Y10, Y3, Y3
+	VPBROADCASTD 16(DX)(BX*2), Y10
+	VPMADDWD     Y10, Y8, Y8
+	VPADDD       Y8, Y4, Y4
+	VPMADDWD     Y10, Y9, Y8
+	VPADDD       Y8, Y5, Y5
+	VPSHUFB      widen1<>+0(SB), Y6, Y6
+	VPSHUFB      widen1<>+0(SB), Y7, Y7
+	VPBROADCASTD 20(DX), Y8
+	VPMADDWD     Y8, Y6, Y9
+	VPADDD       Y9, Y0, Y0
+	VPMADDWD     Y8, Y7, Y8
+	VPADDD       Y8, Y1, Y1
+	VPBROADCASTD 20(DX)(BX*1), Y8
+	VPMADDWD     Y8, Y6, Y9
+	VPADDD       Y9, Y2, Y2
+	VPMADDWD     Y8, Y7, Y8
+	VPADDD       Y8, Y3, Y3
+	VPBROADCASTD 20(DX)(BX*2), Y8
+	VPMADDWD     Y8, Y6, Y6
+	VPADDD       Y6, Y4, Y4
+	VPMADDWD     Y8, Y7, Y6
+	VPADDD       Y6, Y5, Y5
+	VMOVDQU      192(SI), Y6
+	VMOVDQU      224(SI), Y7
+	VPSHUFB      widen0<>+0(SB), Y6, Y8
+	VPSHUFB      widen0<>+0(SB), Y7, Y9
+	VPBROADCASTD 24(DX), Y10
+	VPMADDWD     Y10, Y8, Y11
+	VPADDD       Y11, Y0, Y0
+	VPMADDWD     Y10, Y9, Y10
+	VPADDD       Y10, Y1, Y1
+	VPBROADCASTD 24(DX)(BX*1), Y10
+	VPMADDWD     Y10, Y8, Y11
+	VPADDD       Y11, Y2, Y2
+	VPMADDWD     Y10, Y9, Y10
+	VPADDD       Y10, Y3, Y3
+	VPBROADCASTD 24(DX)(BX*2), Y10
+	VPMADDWD     Y10, Y8, Y8
+	VPADDD       Y8, Y4, Y4
+	VPMADDWD     Y10, Y9, Y8
+	VPADDD       Y8, Y5, Y5
+	VPSHUFB      widen1<>+0(SB), Y6, Y6
+	VPSHUFB      widen1<>+0(SB), Y7, Y7
+	VPBROADCASTD 28(DX), Y8
+	VPMADDWD     Y8, Y6, Y9
+	VPADDD       Y9, Y0, Y0
+	VPMADDWD     Y8, Y7, Y8
+	VPADDD       Y8, Y1, Y1
+	VPBROADCASTD 28(DX)(BX*1), Y8
+	VPMADDWD     Y8, Y6, Y9
+	VPADDD       Y9, Y2, Y2
+	VPMADDWD     Y8, Y7, Y8
+	VPADDD       Y8, Y3, Y3
+	VPBROADCASTD 28(DX)(BX*2), Y8
+	VPMADDWD     Y8, Y6, Y6
+	VPADDD       Y6, Y4, Y4
+	VPMADDWD     Y8, Y7, Y6
+	VPADDD       Y6, Y5, Y5
+	ADDQ         $0x00000100, SI
+	ADDQ         $0x20, DX
+	DECQ         R12
+	JNZ          step
+	TESTQ        R8, R8
+	JZ           scale
+	VMOVUPS      (R8), Y6
+	VBROADCASTSS 4(R9), Y8
+	VMOVUPS      (AX), Y7
+	VFMADD231PS  Y8, Y6, Y7
+	VMOVUPS      Y7, (AX)
+	VBROADCASTSS 16(R9), Y8
+	VMOVUPS      (AX)(CX*1), Y7
+	VFMADD231PS  Y8, Y6, Y7
+	VMOVUPS      Y7, (AX)(CX*1)
+	VBROADCASTSS 28(R9), Y8
+	VMOVUPS      (AX)(CX*2), Y7
+	VFMADD231PS  Y8, Y6, Y7
+	VMOVUPS      Y7, (AX)(CX*2)
+	VMOVUPS      32(R8), Y6
+	VBROADCASTSS 4(R9), Y8
+	VMOVUPS      32(AX), Y7
+	VFMADD231PS  Y8, Y6, Y7
+	VMOVUPS      Y7, 32(AX)
+	VBROADCASTSS 16(R9), Y8
+	VMOVUPS      32(AX)(CX*1), Y7
+	VFMADD231PS  Y8, Y6, Y7
+	VMOVUPS      Y7, 32(AX)(CX*1)
+	VBROADCASTSS 28(R9), Y8
+	VMOVUPS      32(AX)(CX*2), Y7
+	VFMADD231PS  Y8, Y6, Y7
+	VMOVUPS      Y7, 32(AX)(CX*2)
+	ADDQ         $0x40, R8
+
+scale:
+	VMOVUPS      (DI), Y6
+	VBROADCASTSS (R9), Y8
+	VMULPS       Y6, Y8, Y8
+	VCVTDQ2PS    Y0, Y0
+	VMOVUPS      (AX), Y7
+	VFMADD231PS  Y0, Y8, Y7
+	VMOVUPS      Y7, (AX)
+	VBROADCASTSS 12(R9), Y7
+	VMULPS       Y6, Y7, Y7
+	VCVTDQ2PS    Y2, Y2
+	VMOVUPS      (AX)(CX*1), Y0
+	VFMADD231PS  Y2, Y7, Y0
+	VMOVUPS      Y0, (AX)(CX*1)
+	VBROADCASTSS 24(R9), Y0
+	VMULPS       Y6, Y0, Y0
+	VCVTDQ2PS    Y4, Y4
+	VMOVUPS      (AX)(CX*2), Y2
+	VFMADD231PS  Y4, Y0, Y2
+	VMOVUPS      Y2, (AX)(CX*2)
+	VMOVUPS      32(DI), Y0
+	VBROADCASTSS (R9), Y4
+	VMULPS       Y0, Y4, Y4
+	VCVTDQ2PS    Y1, Y1
+	VMOVUPS      32(AX), Y2
+	VFMADD231PS  Y1, Y4, Y2
+	VMOVUPS      Y2, 32(AX)
+	VBROADCASTSS 12(R9), Y2
+	VMULPS       Y0, Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMOVUPS      32(AX)(CX*1), Y1
+	VFMADD231PS  Y3, Y2, Y1
+	VMOVUPS      Y1, 32(AX)(CX*1)
+	VBROADCASTSS 24(R9), Y1
+	VMULPS       Y0, Y1, Y1
+	VCVTDQ2PS    Y5, Y5
+	VMOVUPS      32(AX)(CX*2), Y0
+	VFMADD231PS  Y5, Y1, Y0
+	VMOVUPS      Y0, 32(AX)(CX*2)
+	ADDQ         $0x40, DI
+	ADDQ         R10, R9
+	DECQ         R11
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func int8x16x4AVX2(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int8, xs int, t *float32, ts int, blocks int, steps int, add bool)
+// Requires: AVX, AVX2, FMA3
+TEXT ·int8x16x4AVX2(SB), NOSPLIT, $0-105
+	MOVQ    y+0(FP), AX
+	MOVQ    ys+8(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (AX)(CX*2), DX
+	ADDQ    CX, DX
+	MOVB    add+104(FP), BL
+	TESTB   BL, BL
+	JNZ     begin
+	VPXOR   Y0, Y0, Y0
+	VMOVDQU Y0, (AX)
+	VMOVDQU Y0, 32(AX)
+	VMOVDQU Y0, (AX)(CX*1)
+	VMOVDQU Y0, 32(AX)(CX*1)
+	VMOVDQU Y0, (AX)(CX*2)
+	VMOVDQU Y0, 32(AX)(CX*2)
+	VMOVDQU Y0, (DX)
+	VMOVDQU Y0, 32(DX)
+
+begin:
+	MOVQ    x+56(FP), BX
+	MOVQ    xs+64(FP), SI
+	LEAQ    (BX)(SI*2), DI
+	ADDQ    SI, DI
+	MOVQ    w+16(FP), R8
+	MOVQ    s+32(FP), R9
+	MOVQ    m+40(FP), R10
+	MOVQ    t+72(FP), R11
+	MOVQ    ts+80(FP), R12
+	LEAQ    (R12)(R12*2), R12
+	SHLQ    $0x02, R12
+	MOVQ    blocks+88(FP), R13
+	VMOVDQU wordOnes<>+0(SB), Y0
+
+block:
+	VPBROADCASTD 8(R11), Y1
+	VPBROADCASTD 8(R11), Y2
+	VPBROADCASTD 20(R11), Y3
+	VPBROADCASTD 20(R11), Y4
+	VPBROADCASTD 32(R11), Y5
+	VPBROADCASTD 32(R11), Y6
+	VPBROADCASTD 44(R11), Y7
+	VPBROADCASTD 44(R11), Y8
+	MOVQ         steps+96(FP), R14
+
+step:
+	VMOVDQU      (R8), Y9
+	VMOVDQU      32(R8), Y10
+	VPBROADCASTD (BX), Y11
+	VPMADDUBSW   Y11, Y9, Y12
+	VPMADDWD     Y0, Y12, Y12
+	VPADDD       Y12, Y1, Y1
+	VPMADDUBSW   Y11, Y10, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y2, Y2
+	VPBROADCASTD (BX)(SI*1), Y11
+	VPMADDUBSW   Y11, Y9, Y12
+	VPMADDWD     Y0, Y12, Y12
+	VPADDD       Y12, Y3, Y3
+	VPMADDUBSW   Y11, Y10, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y4, Y4
+	VPBROADCASTD (BX)(SI*2), Y11
+	VPMADDUBSW   Y11, Y9, Y12
+	VPMADDWD     Y0, Y12, Y12
+	VPADDD       Y12, Y5, Y5
+	VPMADDUBSW   Y11, Y10, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y6, Y6
+	VPBROADCASTD (DI), Y11
+	VPMADDUBSW   Y11, Y9, Y9
+	VPMADDWD     Y0, Y9, Y9
+	VPADDD       Y9, Y7, Y7
+	VPMADDUBSW   Y11, Y10, Y9
+	VPMADDWD     Y0, Y9, Y9
+	VPADDD       Y9, Y8, Y8
+	VMOVDQU      64(R8), Y9
+	VMOVDQU      96(R8), Y10
+	VPBROADCASTD 4(BX), Y11
+	VPMADDUBSW   Y11, Y9, Y12
+	VPMADDWD     Y0, Y12, Y12
+	VPADDD       Y12, Y1, Y1
+	VPMADDUBSW   Y11, Y10, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y2, Y2
+	VPBROADCASTD 4(BX)(SI*1), Y11
+	VPMADDUBSW   Y11, Y9, Y12
+	VPMADDWD     Y0, Y12, Y12
+	VPADDD       Y12, Y3, Y3
+	VPMADDUBSW   Y11, Y10, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y4, Y4
+	VPBROADCASTD 4(BX)(SI*2), Y11
+	VPMADDUBSW   Y11, Y9, Y12
+	VPMADDWD     Y0, Y12, Y12
+	VPADDD       Y12, Y5, Y5
+	VPMADDUBSW   Y11, Y10, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y6, Y6
+	VPBROADCASTD 4(DI), Y11
+	VPMADDUBSW   Y11, Y9, Y9
+	VPMADDWD     Y0, Y9, Y9
+	VPADDD       Y9, Y7, Y7
+	VPMADDUBSW   Y11, Y10, Y9
+	VPMADDWD     Y0, Y9, Y9
+	VPADDD       Y9, Y8, Y8
+	VMOVDQU      128(R8), Y9
+	VMOVDQU      160(R8), Y10
+	VPBROADCASTD 8(BX), Y11
+	VPMADDUBSW   Y11, Y9, Y12
+	VPMADDWD     Y0, Y12, Y12
+	VPADDD       Y12, Y1, Y1
+	VPMADDUBSW   Y11, Y10, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y2, Y2
+	VPBROADCASTD 8(BX)(SI*1), Y11
+	VPMADDUBSW   Y11, Y9, Y12
+	VPMADDWD     Y0, Y12, Y12
+	VPADDD       Y12, Y3, Y3
+	VPMADDUBSW   Y11, Y10, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y4, Y4
+	VPBROADCASTD 8(BX)(SI*2), Y11
+	VPMADDUBSW   Y11, Y9, Y12
+	VPMADDWD     Y0, Y12, Y12
+	VPADDD       Y12, Y5, Y5
+	VPMADDUBSW   Y11, Y10, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y6, Y6
+	VPBROADCASTD 8(DI), Y11
+	VPMADDUBSW   Y11, Y9, Y9
+	VPMADDWD     Y0, Y9, Y9
+	VPADDD       Y9, Y7, Y7
+	VPMADDUBSW   Y11, Y10, Y9
+	VPMADDWD     Y0, Y9, Y9
+	VPADDD       Y9, Y8, Y8
+	VMOVDQU      192(R8), Y9
+	VMOVDQU      224(R8), Y10
+	VPBROADCASTD 12(BX), Y11
+	VPMADDUBSW   Y11, Y9, Y12
+	VPMADDWD     Y0, Y12, Y12
+	VPADDD       Y12, Y1, Y1
+	VPMADDUBSW   Y11, Y10, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y2, Y2
+	VPBROADCASTD 12(BX)(SI*1), Y11
+	VPMADDUBSW   Y11, Y9, Y12
+	VPMADDWD     Y0, Y12, Y12
+	VPADDD       Y12, Y3, Y3
+	VPMADDUBSW   Y11, Y10, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y4, Y4
+	VPBROADCASTD 12(BX)(SI*2), Y11
+	VPMADDUBSW   Y11, Y9, Y12
+	VPMADDWD     Y0, Y12, Y12
+	VPADDD       Y12, Y5, Y5
+	VPMADDUBSW   Y11, Y10, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y6, Y6
+	VPBROADCASTD 12(DI), Y11
+	VPMADDUBSW   Y11, Y9, Y9
+	VPMADDWD     Y0, Y9, Y9
+	VPADDD       Y9, Y7, Y7
+	VPMADDUBSW   Y11, Y10, Y9
+	VPMADDWD     Y0, Y9, Y9
+	VPADDD       Y9, Y8, Y8
+	ADDQ         $0x00000100, R8
+	ADDQ         $0x10, BX
+	ADDQ         $0x10, DI
+	DECQ         R14
+	JNZ          step
+	TESTQ        R10, R10
+	JZ           scale
+	VMOVUPS      (R10), Y9
+	VBROADCASTSS 4(R11), Y11
+	VMOVUPS      (AX), Y10
+	VFMADD231PS  Y11, Y9, Y10
+	VMOVUPS      Y10, (AX)
+	VBROADCASTSS 16(R11), Y11
+	VMOVUPS      (AX)(CX*1), Y10
+	VFMADD231PS  Y11, Y9, Y10
+	VMOVUPS      Y10, (AX)(CX*1)
+	VBROADCASTSS 28(R11), Y11
+	VMOVUPS      (AX)(CX*2), Y10
+	VFMADD231PS  Y11, Y9, Y10
+	VMOVUPS      Y10, (AX)(CX*2)
+	VBROADCASTSS 40(R11), Y11
+	VMOVUPS      (DX), Y10
+	VFMADD231PS  Y11, Y9, Y10
+	VMOVUPS      Y10, (DX)
+	VMOVUPS      32(R10), Y9
+	VBROADCASTSS 4(R11), Y11
+	VMOVUPS      32(AX), Y10
+	VFMADD231PS  Y11, Y9, Y10
+	VMOVUPS      Y10, 32(AX)
+	VBROADCASTSS 16(R11), Y11
+	VMOVUPS      32(AX)(CX*1), Y10
+	VFMADD231PS  Y11, Y9, Y10
+	VMOVUPS      Y10, 32(AX)(CX*1)
+	VBROADCASTSS 28(R11), Y11
+	VMOVUPS      32(AX)(CX*2), Y10
+	VFMADD231PS  Y11, Y9, Y10
+	VMOVUPS      Y10, 32(AX)(CX*2)
+	VBROADCASTSS 40(R11), Y11
+	VMOVUPS      32(DX), Y10
+	VFMADD231PS  Y11, Y9, Y10
+	VMOVUPS      Y10, 32(DX)
+	ADDQ         $0x40, R10
+
+scale:
+	VMOVUPS      (R9), Y9
+	VBROADCASTSS (R11), Y11
+	VMULPS       Y9, Y11, Y11
+	VCVTDQ2PS    Y1, Y1
+	VMOVUPS      (AX), Y10
+	VFMADD231PS  Y1, Y11, Y10
+	VMOVUPS      Y10, (AX)
+	VBROADCASTSS 12(R11), Y10
+	VMULPS       Y9, Y10, Y10
+	VCVTDQ2PS    Y3, Y3
+	VMOVUPS      (AX)(CX*1), Y1
+	VFMADD231PS  Y3, Y10, Y1
+	VMOVUPS      Y1, (AX)(CX*1)
+	VBROADCASTSS 24(R11), Y3
+	VMULPS       Y9, Y3, Y3
+	VCVTDQ2PS    Y5, Y5
+	VMOVUPS      (AX)(CX*2), Y1
+	VFMADD231PS  Y5, Y3, Y1
+	VMOVUPS      Y1, (AX)(CX*2)
+	VBROADCASTSS 36(R11), Y1
+	VMULPS       Y9, Y1, Y1
+	VCVTDQ2PS    Y7, Y7
+	VMOVUPS      (DX), Y3
+	VFMADD231PS  Y7, Y1, Y3
+	VMOVUPS      Y3, (DX)
+	VMOVUPS      32(R9), Y1
+	VBROADCASTSS (R11), Y5
+	VMULPS       Y1, Y5, Y5
+	VCVTDQ2PS    Y2, Y2
+	VMOVUPS      32(AX), Y3
+	VFMADD231PS  Y2, Y5, Y3
+	VMOVUPS      Y3, 32(AX)
+	VBROADCASTSS 12(R11), Y3
+	VMULPS       Y1, Y3, Y3
+	VCVTDQ2PS    Y4, Y4
+	VMOVUPS      32(AX)(CX*1), Y2
+	VFMADD231PS  Y4, Y3, Y2
+	VMOVUPS      Y2, 32(AX)(CX*1)
+	VBROADCASTSS 24(R11), Y3
+	VMULPS       Y1, Y3, Y3
+	VCVTDQ2PS    Y6, Y6
+	VMOVUPS      32(AX)(CX*2), Y2
+	VFMADD231PS  Y6, Y3, Y2
+	VMOVUPS      Y2, 32(AX)(CX*2)
+	VBROADCASTSS 36(R11), Y2
+	VMULPS       Y1, Y2, Y2
+	VCVTDQ2PS    Y8, Y8
+	VMOVUPS      32(DX), Y1
+	VFMADD231PS  Y8, Y2, Y1
+	VMOVUPS      Y1, 32(DX)
+	ADDQ         $0x40, R9
+	ADDQ         R12, R11
+	DECQ         R13
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func int8Signedx16x4AVX2(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int8, xs int, t *float32, ts int, blocks int, steps int, add bool)
+// Requires: AVX, AVX2, FMA3
+TEXT ·int8Signedx16x4AVX2(SB), NOSPLIT, $0-105
+	MOVQ    y+0(FP), AX
+	MOVQ    ys+8(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (AX)(CX*2), DX
+	ADDQ    CX, DX
+	MOVB    add+104(FP), BL
+	TESTB   BL, BL
+	JNZ     begin
+	VPXOR   Y0, Y0, Y0
+	VMOVDQU Y0, (AX)
+	VMOVDQU Y0, 32(AX)
+	VMOVDQU Y0, (AX)(CX*1)
+	VMOVDQU Y0, 32(AX)(CX*1)
+	VMOVDQU Y0, (AX)(CX*2)
+	VMOVDQU Y0, 32(AX)(CX*2)
+	VMOVDQU Y0, (DX)
+	VMOVDQU Y0, 32(DX)
+
+begin:
+	MOVQ    x+56(FP), BX
+	MOVQ    xs+64(FP), SI
+	LEAQ    (BX)(SI*2), DI
+	ADDQ    SI, DI
+	MOVQ    w+16(FP), R8
+	MOVQ    s+32(FP), R9
+	MOVQ    m+40(FP), R10
+	MOVQ    t+72(FP), R11
+	MOVQ    ts+80(FP), R12
+	LEAQ    (R12)(R12*2), R12
+	SHLQ    $0x02, R12
+	MOVQ    blocks+88(FP), R13
+	VMOVDQU wordOnes<>+0(SB), Y0
+
+block:
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+	VPXOR Y4, Y4, Y4
+	VPXOR Y5, Y5, Y5
+	VPXOR Y6, Y6, Y6
+	VPXOR Y7, Y7, Y7
+	VPXOR Y8, Y8, Y8
+	MOVQ  steps+96(FP), R14
+
+step:
+	VMOVDQU      (R8), Y9
+	VMOVDQU      32(R8), Y10
+	VPXOR        byteSigns<>+0(SB), Y9, Y9
+	VPABSB       Y9, Y11
+	VPXOR        byteSigns<>+0(SB), Y10, Y10
+	VPABSB       Y10, Y12
+	VPBROADCASTD (BX), Y13
+	VPSIGNB      Y9, Y13, Y14
+	VPMADDUBSW   Y14, Y11, Y14
+	VPMADDWD     Y0, Y14, Y14
+	VPADDD       Y14, Y1, Y1
+	VPSIGNB      Y10, Y13, Y13
+	VPMADDUBSW   Y13, Y12, Y13
+	VPMADDWD     Y0, Y13, Y13
+	VPADDD       Y13, Y2, Y2
+	VPBROADCASTD (BX)(SI*1), Y13
+	VPSIGNB      Y9, Y13, Y14
+	VPMADDUBSW   Y14, Y11, Y14
+	VPMADDWD     Y0, Y14, Y14
+	VPADDD       Y14, Y3, Y3
+	VPSIGNB      Y10, Y13, Y13
+	VPMADDUBSW   Y13, Y12, Y13
+	VPMADDWD     Y0, Y13, Y13
+	VPADDD       Y13, Y4, Y4
+	VPBROADCASTD (BX)(SI*2), Y13
+	VPSIGNB      Y9, Y13, Y14
+	VPMADDUBSW   Y14, Y11, Y14
+	VPMADDWD     Y0, Y14, Y14
+	VPADDD       Y14, Y5, Y5
+	VPSIGNB      Y10, Y13, Y13
+	VPMADDUBSW   Y13, Y12, Y13
+	VPMADDWD     Y0, Y13, Y13
+	VPADDD       Y13, Y6, Y6
+	VPBROADCASTD (DI), Y13
+	VPSIGNB      Y9, Y13, Y9
+	VPMADDUBSW   Y9, Y11, Y9
+	VPMADDWD     Y0, Y9, Y9
+	VPADDD       Y9, Y7, Y7
+	VPSIGNB      Y10, Y13, Y9
+	VPMADDUBSW   Y9, Y12, Y9
+	VPMADDWD     Y0, Y9, Y9
+	VPADDD       Y9, Y8, Y8
+	VMOVDQU      64(R8), Y9
+	VMOVDQU      96(R8), Y10
+	VPXOR        byteSigns<>+0(SB), Y9, Y9
+	VPABSB       Y9, Y11
+	VPXOR        byteSigns<>+0(SB), Y10, Y10
+	VPABSB       Y10, Y12
+	VPBROADCASTD 4(BX), Y13
+	VPSIGNB      Y9, Y13, Y14
+	VPMADDUBSW   Y14, Y11, Y14
+	VPMADDWD     Y0, Y14, Y14
+	VPADDD       Y14, Y1, Y1
+	VPSIGNB      Y10, Y13, Y13
+	VPMADDUBSW   Y13, Y12, Y13
+	VPMADDWD     Y0, Y13, Y13
+	VPADDD       Y13, Y2, Y2
+	VPBROADCASTD 4(BX)(SI*1), Y13
+	VPSIGNB      Y9, Y13, Y14
+	VPMADDUBSW   Y14, Y11, Y14
+	VPMADDWD     Y0, Y14, Y14
+	VPADDD       Y14, Y3, Y3
+	VPSIGNB      Y10, Y13, Y13
+	VPMADDUBSW   Y13, Y12, Y13
+	VPMADDWD     Y0, Y13, Y13
+	VPADDD       Y13, Y4, Y4
+	VPBROADCASTD 4(BX)(SI*2), Y13
+	VPSIGNB      Y9, Y13, Y14
+	VPMADDUBSW   Y14, Y11, Y14
+	VPMADDWD     Y0, Y14, Y14
+	VPADDD       Y14, Y5, Y5
+	VPSIGNB      Y10, Y13, Y13
+	VPMADDUBSW   Y13, Y12, Y13
+	VPMADDWD     Y0, Y13, Y13
+	VPADDD       Y13, Y6, Y6
+	VPBROADCASTD 4(DI), Y13
+	VPSIGNB      Y9, Y13, Y9
+	VPMADDUBSW   Y9, Y11, Y9
+	VPMADDWD     Y0, Y9, Y9
+	VPADDD       Y9, Y7, Y7
+	VPSIGNB      Y10, Y13, Y9
+	VPMADDUBSW   Y9, Y12, Y9
+	VPMADDWD     Y0, Y9, Y9
+	VPADDD       Y9, Y8, Y8
+	VMOVDQU      128(R8), Y9
+	VMOVDQU      160(R8), Y10
+	VPXOR        byteSigns<>+0(SB), Y9, Y9
+	VPABSB       Y9, Y11
+	VPXOR        byteSigns<>+0(SB), Y10, Y10
+	VPABSB       Y10, Y12
+	VPBROADCASTD 8(BX), Y13
+	VPSIGNB      Y9, Y13, Y14
+	VPMADDUBSW   Y14, Y11, Y14
+	VPMADDWD     Y0, Y14, Y14
+	VPADDD       Y14, Y1, Y1
+	VPSIGNB      Y10, Y13, Y13
+	VPMADDUBSW   Y13, Y12, Y13
+	VPMADDWD     Y0, Y13, Y13
+	VPADDD       Y13, Y2, Y2
+	VPBROADCASTD 8(BX)(SI*1), Y13
+	VPSIGNB      Y9, Y13, Y14
+	VPMADDUBSW   Y14, Y11, Y14
+	VPMADDWD     Y0, Y14, Y14
+	VPADDD       Y14, Y3, Y3
+	VPSIGNB      Y10, Y13, Y13
+	VPMADDUBSW   Y13, Y12, Y13
+	VPMADDWD     Y0, Y13, Y13
+	VPADDD       Y13, Y4, Y4
+	VPBROADCASTD 8(BX)(SI*2), Y13
+	VPSIGNB      Y9, Y13, Y14
+	VPMADDUBSW   Y14, Y11, Y14
+	VPMADDWD     Y0, Y14, Y14
+	VPADDD       Y14, Y5, Y5
+	VPSIGNB      Y10, Y13, Y13
+	VPMADDUBSW   Y13, Y12, Y13
+	VPMADDWD     Y0, Y13, Y13
+	VPADDD       Y13, Y6, Y6
+	VPBROADCASTD 8(DI), Y13
+	VPSIGNB      Y9, Y13, Y9
+	VPMADDUBSW   Y9, Y11, Y9
+	VPMADDWD     Y0, Y9, Y9
+	VPADDD       Y9, Y7, Y7
+	VPSIGNB      Y10, Y13, Y9
+	VPMADDUBSW   Y9, Y12, Y9
+	VPMADDWD     Y0, Y9, Y9
+	VPADDD       Y9, Y8, Y8
+	VMOVDQU      192(R8), Y9
+	VMOVDQU      224(R8), Y10
+	VPXOR        byteSigns<>+0(SB), Y9, Y9
+	VPABSB       Y9, Y11
+	VPXOR        byteSigns<>+0(SB), Y10, Y10
+	VPABSB       Y10, Y12
+	VPBROADCASTD 12(BX), Y13
+	VPSIGNB      Y9, Y13, Y14
+	VPMADDUBSW   Y14, Y11, Y14
+	VPMADDWD     Y0, Y14, Y14
+	VPADDD       Y14, Y1, Y1
+	VPSIGNB      Y10, Y13, Y13
+	VPMADDUBSW   Y13, Y12, Y13
+	VPMADDWD     Y0, Y13, Y13
+	VPADDD       Y13, Y2, Y2
+	VPBROADCASTD 12(BX)(SI*1), Y13
+	VPSIGNB      Y9, Y13, Y14
+	VPMADDUBSW   Y14, Y11, Y14
+	VPMADDWD     Y0, Y14, Y14
+	VPADDD       Y14, Y3, Y3
+	VPSIGNB      Y10, Y13, Y13
+	VPMADDUBSW   Y13, Y12, Y13
+	VPMADDWD     Y0, Y13, Y13
+	VPADDD       Y13, Y4, Y4
+	VPBROADCASTD 12(BX)(SI*2), Y13
+	VPSIGNB      Y9, Y13, Y14
+	VPMADDUBSW   Y14, Y11, Y14
+	VPMADDWD     Y0, Y14, Y14
+	VPADDD       Y14, Y5, Y5
+	VPSIGNB      Y10, Y13, Y13
+	VPMADDUBSW   Y13, Y12, Y13
+	VPMADDWD     Y0, Y13, Y13
+	VPADDD       Y13, Y6, Y6
+	VPBROADCASTD 12(DI), Y13
+	VPSIGNB      Y9, Y13, Y9
+	VPMADDUBSW   Y9, Y11, Y9
+	VPMADDWD     Y0, Y9, Y9
+	VPADDD       Y9, Y7, Y7
+	VPSIGNB      Y10, Y13, Y9
+	VPMADDUBSW   Y9, Y12, Y9
+	VPMADDWD     Y0, Y9, Y9
+	VPADDD       Y9, Y8, Y8
+	ADDQ         $0x00000100, R8
+	ADDQ         $0x10, BX
+	ADDQ         $0x10, DI
+	DECQ         R14
+	JNZ          step
+	TESTQ        R10, R10
+	JZ           scale
+	VMOVUPS      (R10), Y9
+	VBROADCASTSS 4(R11), Y11
+	VMOVUPS      (AX), Y10
+	VFMADD231PS  Y11, Y9, Y10
+	VMOVUPS      Y10, (AX)
+	VBROADCASTSS 16(R11), Y11
+	VMOVUPS      (AX)(CX*1), Y10
+	VFMADD231PS  Y11, Y9, Y10
+	VMOVUPS      Y10, (AX)(CX*1)
+	VBROADCASTSS 28(R11), Y11
+	VMOVUPS      (AX)(CX*2), Y10
+	VFMADD231PS  Y11, Y9, Y10
+	VMOVUPS      Y10, (AX)(CX*2)
+	VBROADCASTSS 40(R11), Y11
+	VMOVUPS      (DX), Y10
+	VFMADD231PS  Y11, Y9, Y10
+	VMOVUPS      Y10, (DX)
+	VMOVUPS      32(R10), Y9
+	VBROADCASTSS 4(R11), Y11
+	VMOVUPS      32(AX), Y10
+	VFMADD231PS  Y11, Y9, Y10
+	VMOVUPS      Y10, 32(AX)
+	VBROADCASTSS 16(R11), Y11
+	VMOVUPS      32(AX)(CX*1), Y10
+	VFMADD231PS  Y11, Y9, Y10
+	VMOVUPS      Y10, 32(AX)(CX*1)
+	VBROADCASTSS 28(R11), Y11
+	VMOVUPS      32(AX)(CX*2), Y10
+	VFMADD231PS  Y11, Y9, Y10
+	VMOVUPS      Y10, 32(AX)(CX*2)
+	VBROADCASTSS 40(R11), Y11
+	VMOVUPS      32(DX), Y10
+	VFMADD231PS  Y11, Y9, Y10
+	VMOVUPS      Y10, 32(DX)
+	ADDQ         $0x40, R10
+
+scale:
+	VMOVUPS      (R9), Y9
+	VBROADCASTSS (R11), Y11
+	VMULPS       Y9, Y11, Y11
+	VCVTDQ2PS    Y1, Y1
+	VMOVUPS      (AX), Y10
+	VFMADD231PS  Y1, Y11, Y10
+	VMOVUPS      Y10, (AX)
+	VBROADCASTSS 12(R11), Y10
+	VMULPS       Y9, Y10, Y10
+	VCVTDQ2PS    Y3, Y3
+	VMOVUPS      (AX)(CX*1), Y1
+	VFMADD231PS  Y3, Y10, Y1
+	VMOVUPS      Y1, (AX)(CX*1)
+	VBROADCASTSS 24(R11), Y3
+	VMULPS       Y9, Y3, Y3
+	VCVTDQ2PS    Y5, Y5
+	VMOVUPS      (AX)(CX*2), Y1
+	VFMADD231PS  Y5, Y3, Y1
+	VMOVUPS      Y1, (AX)(CX*2)
+	VBROADCASTSS 36(R11), Y1
+	VMULPS       Y9, Y1, Y1
+	VCVTDQ2PS    Y7, Y7
+	VMOVUPS      (DX), Y3
+	VFMADD231PS  Y7, Y1, Y3
+	VMOVUPS      Y3, (DX)
+	VMOVUPS      32(R9), Y1
+	VBROADCASTSS (R11), Y5
+	VMULPS       Y1, Y5, Y5
+	VCVTDQ2PS    Y2, Y2
+	VMOVUPS      32(AX), Y3
+	VFMADD231PS  Y2, Y5, Y3
+	VMOVUPS      Y3, 32(AX)
+	VBROADCASTSS 12(R11), Y3
+	VMULPS       Y1, Y3, Y3
+	VCVTDQ2PS    Y4, Y4
+	VMOVUPS      32(AX)(CX*1), Y2
+	VFMADD231PS  Y4, Y3, Y2
+	VMOVUPS      Y2, 32(AX)(CX*1)
+	VBROADCASTSS 24(R11), Y3
+	VMULPS       Y1, Y3, Y3
+	VCVTDQ2PS    Y6, Y6
+	VMOVUPS      32(AX)(CX*2), Y2
+	VFMADD231PS  Y6, Y3, Y2
+	VMOVUPS      Y2, 32(AX)(CX*2)
+	VBROADCASTSS 36(R11), Y2
+	VMULPS       Y1, Y2, Y2
+	VCVTDQ2PS    Y8, Y8
+	VMOVUPS      32(DX), Y1
+	VFMADD231PS  Y8, Y2, Y1
+	VMOVUPS      Y1, 32(DX)
+	ADDQ         $0x40, R9
+	ADDQ         R12, R11
+	DECQ         R13
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func int16x16x4AVX2(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int16, xs int, t *float32, ts int, blocks int, steps int, add bool)
+// Requires: AVX, AVX2, FMA3
+TEXT ·int16x16x4AVX2(SB), NOSPLIT, $0-105
+	MOVQ    y+0(FP), AX
+	MOVQ    ys+8(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (AX)(CX*2), DX
+	ADDQ    CX, DX
+	MOVB    add+104(FP), BL
+	TESTB   BL, BL
+	JNZ     begin
+	VPXOR   Y0, Y0, Y0
+	VMOVDQU Y0, (AX)
+	VMOVDQU Y0, 32(AX)
+	VMOVDQU Y0, (AX)(CX*1)
+	VMOVDQU Y0, 32(AX)(CX*1)
+	VMOVDQU Y0, (AX)(CX*2)
+	VMOVDQU Y0, 32(AX)(CX*2)
+	VMOVDQU Y0, (DX)
+	VMOVDQU Y0, 32(DX)
+
+begin:
+	MOVQ x+56(FP), BX
+	MOVQ xs+64(FP), SI
+	SHLQ $0x01, SI
+	LEAQ (BX)(SI*2), DI
+	ADDQ SI, DI
+	MOVQ w+16(FP), R8
+	MOVQ s+32(FP), R9
+	MOVQ m+40(FP), R10
+	MOVQ t+72(FP), R11
+	MOVQ ts+80(FP), R12
+	LEAQ (R12)(R12*2), R12
+	SHLQ $0x02, R12
+	MOVQ blocks+88(FP), R13
+
+block:
+	VPBROADCASTD 8(R11), Y0
+	VPBROADCASTD 8(R11), Y1
+	VPBROADCASTD 20(R11), Y2
+	VPBROADCASTD 20(R11), Y3
+	VPBROADCASTD 32(R11), Y4
+	VPBROADCASTD 32(R11), Y5
+	VPBROADCASTD 44(R11), Y6
+	VPBROADCASTD 44(R11), Y7
+	MOVQ         steps+96(FP), R14
+
+step:
+	VMOVDQU      (R8), Y8
+	VMOVDQU      32(R8), Y9
+	VPSHUFB      widen0<>+0(SB), Y8, Y10
+	VPSHUFB      widen0<>+0(SB), Y9, Y11
+	VPBROADCASTD (BX), Y12
+	VPMADDWD     Y12, Y10, Y13
+	VPADDD       Y13, Y0, Y0
+	VPMADDWD     Y12, Y11, Y12
+	VPADDD       Y12, Y1, Y1
+	VPBROADCASTD (BX)(SI*1), Y12
+	VPMADDWD     Y12, Y10, Y13
+	VPADDD       Y13, Y2, Y2
+	VPMADDWD     Y12, Y11, Y12
+	VPADDD       Y12, Y3, Y3
+	VPBROADCASTD (BX)(SI*2), Y12
+	VPMADDWD     Y12, Y10, Y13
+	VPADDD       Y13, Y4, Y4
+	VPMADDWD     Y12, Y11, Y12
+	VPADDD       Y12, Y5, Y5
+	VPBROADCASTD (DI), Y12
+	VPMADDWD     Y12, Y10, Y10
+	VPADDD       Y10, Y6, Y6
+	VPMADDWD     Y12, Y11, Y10
+	VPADDD       Y10, Y7, Y7
+	VPSHUFB      widen1<>+0(SB), Y8, Y8
+	VPSHUFB      widen1<>+0(SB), Y9, Y9
+	VPBROADCASTD 4(BX), Y10
+	VPMADDWD     Y10, Y8, Y11
+	VPADDD       Y11, Y0, Y0
+	VPMADDWD     Y10, Y9, Y10
+	VPADDD       Y10, Y1, Y1
+	VPBROADCASTD 4(BX)(SI*1), Y10
+	VPMADDWD     Y10, Y8, Y11
+	VPADDD       Y11, Y2, Y2
+	VPMADDWD     Y10, Y9, Y10
+	VPADDD       Y10, Y3, Y3
+	VPBROADCASTD 4(BX)(SI*2), Y10
+	VPMADDWD     Y10, Y8, Y11
+	VPADDD       Y11, Y4, Y4
+	VPMADDWD     Y10, Y9, Y10
+	VPADDD       Y10, Y5, Y5
+	VPBROADCASTD 4(DI), Y10
+	VPMADDWD     Y10, Y8, Y8
+	VPADDD       Y8, Y6, Y6
+	VPMADDWD     Y10, Y9, Y8
+	VPADDD       Y8, Y7, Y7
+	VMOVDQU      64(R8), Y8
+	VMOVDQU      96(R8), Y9
+	VPSHUFB      widen0<>+0(SB), Y8, Y10
+	VPSHUFB      widen0<>+0(SB), Y9, Y11
+	VPBROADCASTD 8(BX), Y12
+	VPMADDWD     Y12, Y10, Y13
+	VPADDD       Y13, Y0, Y0
+	VPMADDWD     Y12, Y11, Y12
+	VPADDD       Y12, Y1, Y1
+	VPBROADCASTD 8(BX)(SI*1), Y12
+	VPMADDWD     Y12, Y10, Y13
+	VPADDD       Y13, Y2, Y2
+	VPMADDWD     Y12, Y11, Y12
+	VPADDD       Y12, Y3, Y3
+	VPBROADCASTD 8(BX)(SI*2), Y12
+	VPMADDWD     Y12, Y10, Y13
+	VPADDD       Y13, Y4, Y4
+	VPMADDWD     Y12, Y11, Y12
+	VPADDD       Y12, Y5, Y5
+	VPBROADCASTD 8(DI), Y12
+	VPMADDWD     Y12, Y10, Y10
+	VPADDD       Y10, Y6, Y6
+	VPMADDWD     Y12, Y11, Y10
+	VPADDD       Y10, Y7, Y7
+	VPSHUFB      widen1<>+0(SB), Y8, Y8
+	VPSHUFB      widen1<>+0(SB), Y9, Y9
+	VPBROADCASTD 12(BX), Y10
+	VPMADDWD     Y10, Y8, Y11
+	VPADDD       Y11, Y0, Y0
+	VPMADDWD     Y10, Y9, Y10
+	VPADDD       Y10, Y1, Y1
+	VPBROADCASTD 12(BX)(SI*1), Y10
+	VPMADDWD     Y10, Y8, Y11
+	VPADDD       Y11, Y2, Y2
+	VPMADDWD     Y10, Y9, Y10
+	VPADDD       Y10, Y3, Y3
+	VPBROADCASTD 12(BX)(SI*2), Y10
+	VPMADDWD     Y10, Y8, Y11
+	VPADDD       Y11, Y4, Y4
+	VPMADDWD     Y10, Y9, Y10
+	VPADDD       Y10, Y5, Y5
+	VPBROADCASTD 12(DI), Y10
+	VPMADDWD     Y10, Y8, Y8
+	VPADDD       Y8, Y6, Y6
+	VPMADDWD     Y10, Y9, Y8
+	VPADDD       Y8, Y7, Y7
+	VMOVDQU      128(R8), Y8
+	VMOVDQU      160(R8), Y9
+	VPSHUFB      widen0<>+0(SB), Y8, Y10
+	VPSHUFB      widen0<>+0(SB), Y9, Y11
+	VPBROADCASTD 16(BX), Y12
+	VPMADDWD     Y12, Y10, Y13
+	VPADDD       Y13, Y0, Y0
+	VPMADDWD     Y12, Y11, Y12
+	VPADDD       Y12, Y1, Y1
+	VPBROADCASTD 16(BX)(SI*1), Y12
+	VPMADDWD     Y12, Y10, Y13
+	VPADDD       Y13, Y2, Y2
+	VPMADDWD     Y12, Y11, Y12
+	VPADDD       Y12, Y3, Y3
+	VPBROADCASTD 16(BX)(SI*2), Y12
+	VPMADDWD     Y12, Y10, Y13
+	VPADDD       Y13, Y4, Y4
+	VPMADDWD     Y12, Y11, Y12
+	VPADDD       Y12, Y5, Y5
+	VPBROADCASTD 16(DI), Y12
+	VPMADDWD     Y12, Y10, Y10
+	VPADDD       Y10, Y6, Y6
+	VPMADDWD     Y12, Y11, Y10
+	VPADDD       Y10, Y7, Y7
+	VPSHUFB      widen1<>+0(SB), Y8, Y8
+	VPSHUFB      widen1<>+0(SB), Y9, Y9
+	VPBROADCASTD 20(BX), Y10
+	VPMADDWD     Y10, Y8, Y11
+	VPADDD       Y11, Y0, Y0
+	VPMADDWD     Y10, Y9, Y10
+	VPADDD       Y10, Y1, Y1
+	VPBROADCASTD 20(BX)(SI*1), Y10
+	VPMADDWD     Y10, Y8, Y11
+	VPADDD       Y11, Y2, Y2
+	VPMADDWD     Y10, Y9, Y10
+	VPADDD       Y10, Y3, Y3
+	VPBROADCASTD 20(BX)(SI*2), Y10
+	VPMADDWD     Y10, Y8, Y11
+	VPADDD       Y11, Y4, Y4
+	VPMADDWD     Y10, Y9, Y10
+	VPADDD       Y10, Y5, Y5
+	VPBROADCASTD 20(DI), Y10
+	VPMADDWD     Y10, Y8, Y8
+	VPADDD       Y8, Y6, Y6
+	VPMADDWD     Y10, Y9, Y8
+	VPADDD       Y8, Y7, Y7
+	VMOVDQU      192(R8), Y8
+	VMOVDQU      224(R8), Y9
+	VPSHUFB      widen0<>+0(SB), Y8, Y10
+	VPSHUFB      widen0<>+0(SB), Y9, Y11
+	VPBROADCASTD 24(BX), Y12
+	VPMADDWD     Y12, Y10, Y13
+	VPADDD       Y13, Y0, Y0
+	VPMADDWD     Y12, Y11, Y12
+	VPADDD       Y12, Y1, Y1
+	VPBROADCASTD 24(BX)(SI*1), Y12
+	VPMADDWD     Y12, Y10, Y13
+	VPADDD       Y13, Y2, Y2
+	VPMADDWD     Y12, Y11, Y12
+	VPADDD       Y12, Y3, Y3
+	VPBROADCASTD 24(BX)(SI*2), Y12
+	VPMADDWD     Y12, Y10, Y13
+	VPADDD       Y13, Y4, Y4
+	VPMADDWD     Y12, Y11, Y12
+	VPADDD       Y12, Y5, Y5
+	VPBROADCASTD 24(DI), Y12
+	VPMADDWD     Y12, Y10, Y10
+	VPADDD       Y10, Y6, Y6
+	VPMADDWD     Y12, Y11, Y10
+	VPADDD       Y10, Y7, Y7
+	VPSHUFB      widen1<>+0(SB), Y8, Y8
+	VPSHUFB      widen1<>+0(SB), Y9, Y9
+	VPBROADCASTD 28(BX), Y10
+	VPMADDWD     Y10, Y8, Y11
+	VPADDD       Y11, Y0, Y0
+	VPMADDWD     Y10, Y9, Y10
+	VPADDD       Y10, Y1, Y1
+	VPBROADCASTD 28(BX)(SI*1), Y10
+	VPMADDWD     Y10, Y8, Y11
+	VPADDD       Y11, Y2, Y2
+	VPMADDWD     Y10, Y9, Y10
+	VPADDD       Y10, Y3, Y3
+	VPBROADCASTD 28(BX)(SI*2), Y10
+	VPMADDWD     Y10, Y8, Y11
+	VPADDD       Y11, Y4, Y4
+	VPMADDWD     Y10, Y9, Y10
+	VPADDD       Y10, Y5, Y5
+	VPBROADCASTD 28(DI), Y10
+	VPMADDWD     Y10, Y8, Y8
+	VPADDD       Y8, Y6, Y6
+	VPMADDWD     Y10, Y9, Y8
+	VPADDD       Y8, Y7, Y7
+	ADDQ         $0x00000100, R8
+	ADDQ         $0x20, BX
+	ADDQ         $0x20, DI
+	DECQ         R14
+	JNZ          step
+	TESTQ        R10, R10
+	JZ           scale
+	VMOVUPS      (R10), Y8
+	VBROADCASTSS 4(R11), Y10
+	VMOVUPS      (AX), Y9
+	VFMADD231PS  Y10, Y8, Y9
+	VMOVUPS      Y9, (AX)
+	VBROADCASTSS 16(R11), Y10
+	VMOVUPS      (AX)(CX*1), Y9
+	VFMADD231PS  Y10, Y8, Y9
+	VMOVUPS      Y9, (AX)(CX*1)
+	VBROADCASTSS 28(R11), Y10
+	VMOVUPS      (AX)(CX*2), Y9
+	VFMADD231PS  Y10, Y8, Y9
+	VMOVUPS      Y9, (AX)(CX*2)
+	VBROADCASTSS 40(R11), Y10
+	VMOVUPS      (DX), Y9
+	VFMADD231PS  Y10, Y8, Y9
+	VMOVUPS      Y9, (DX)
+	VMOVUPS      32(R10), Y8
+	VBROADCASTSS 4(R11), Y10
+	VMOVUPS      32(AX), Y9
+	VFMADD231PS  Y10, Y8, Y9
+	VMOVUPS      Y9, 32(AX)
+	VBROADCASTSS 16(R11), Y10
+	VMOVUPS      32(AX)(CX*1), Y9
+	VFMADD231PS  Y10, Y8, Y9
+	VMOVUPS      Y9, 32(AX)(CX*1)
+	VBROADCASTSS 28(R11), Y10
+	VMOVUPS      32(AX)(CX*2), Y9
+	VFMADD231PS  Y10, Y8, Y9
+	VMOVUPS      Y9, 32(AX)(CX*2)
+	VBROADCASTSS 40(R11), Y10
+	VMOVUPS      32(DX), Y9
+	VFMADD231PS  Y10, Y8, Y9
+	VMOVUPS      Y9, 32(DX)
+	ADDQ         $0x40, R10
+
+scale:
+	VMOVUPS      (R9), Y8
+	VBROADCASTSS (R11), Y10
+	VMULPS       Y8, Y10, Y10
+	VCVTDQ2PS    Y0, Y0
+	VMOVUPS      (AX), Y9
+	VFMADD231PS  Y0, Y10, Y9
+	VMOVUPS      Y9, (AX)
+	VBROADCASTSS 12(R11), Y9
+	VMULPS       Y8, Y9, Y9
+	VCVTDQ2PS    Y2, Y2
+	VMOVUPS      (AX)(CX*1), Y0
+	VFMADD231PS  Y2, Y9, Y0
+	VMOVUPS      Y0, (AX)(CX*1)
+	VBROADCASTSS 24(R11), Y2
+	VMULPS       Y8, Y2, Y2
+	VCVTDQ2PS    Y4, Y4
+	VMOVUPS      (AX)(CX*2), Y0
+	VFMADD231PS  Y4, Y2, Y0
+	VMOVUPS      Y0, (AX)(CX*2)
+	VBROADCASTSS 36(R11), Y0
+	VMULPS       Y8, Y0, Y0
+	VCVTDQ2PS    Y6, Y6
+	VMOVUPS      (DX), Y2
+	VFMADD231PS  Y6, Y0, Y2
+	VMOVUPS      Y2, (DX)
+	VMOVUPS      32(R9), Y0
+	VBROADCASTSS (R11), Y4
+	VMULPS       Y0, Y4, Y4
+	VCVTDQ2PS    Y1, Y1
+	VMOVUPS      32(AX), Y2
+	VFMADD231PS  Y1, Y4, Y2
+	VMOVUPS      Y2, 32(AX)
+	VBROADCASTSS 12(R11), Y2
+	VMULPS       Y0, Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMOVUPS      32(AX)(CX*1), Y1
+	VFMADD231PS  Y3, Y2, Y1
+	VMOVUPS      Y1, 32(AX)(CX*1)
+	VBROADCASTSS 24(R11), Y2
+	VMULPS       Y0, Y2, Y2
+	VCVTDQ2PS    Y5, Y5
+	VMOVUPS      32(AX)(CX*2), Y1
+	VFMADD231PS  Y5, Y2, Y1
+	VMOVUPS      Y1, 32(AX)(CX*2)
+	VBROADCASTSS 36(R11), Y1
+	VMULPS       Y0, Y1, Y1
+	VCVTDQ2PS    Y7, Y7
+	VMOVUPS      32(DX), Y0
+	VFMADD231PS  Y7, Y1, Y0
+	VMOVUPS      Y0, 32(DX)
+	ADDQ         $0x40, R9
+	ADDQ         R12, R11
+	DECQ         R13
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func quantizeInt8AVX2(q *int8, scales *float32, sums *int32, x *float32, blocks int)
+// Requires: AVX, AVX2
+TEXT ·quantizeInt8AVX2(SB), NOSPLIT, $0-40
+	MOVQ    q+0(FP), AX
+	MOVQ    x+24(FP), CX
+	MOVQ    scales+8(FP), DX
+	MOVQ    sums+16(FP), BX
+	MOVQ    blocks+32(FP), SI
+	VMOVUPS limitInt8<>+0(SB), Y0
+	VMOVUPS magnitude<>+0(SB), Y1
+	VMOVUPS infinity<>+0(SB), Y2
+	VMOVUPS packOrder<>+0(SB), Y3
+
+loop:
+	VMOVUPS      (CX), Y6
+	VPAND        Y1, Y6, Y4
+	VMOVUPS      32(CX), Y7
+	VPAND        Y1, Y7, Y5
+	VPMAXUD      Y5, Y4, Y4
+	VMOVUPS      64(CX), Y8
+	VPAND        Y1, Y8, Y5
+	VPMAXUD      Y5, Y4, Y4
+	VMOVUPS      96(CX), Y9
+	VPAND        Y1, Y9, Y5
+	VPMAXUD      Y5, Y4, Y4
+	VPERM2F128   $0x01, Y4, Y4, Y5
+	VPMAXUD      Y5, Y4, Y4
+	VPSHUFD      $0x4e, Y4, Y5
+	VPMAXUD      Y5, Y4, Y4
+	VPSHUFD      $0xb1, Y4, Y5
+	VPMAXUD      Y5, Y4, Y4
+	VDIVPS       Y4, Y0, Y10
+	VDIVPS       Y0, Y4, Y11
+	VCMPPS       $0x11, Y2, Y4, Y5
+	VCMPPS       $0x11, Y2, Y10, Y4
+	VPAND        Y5, Y4, Y4
+	VPAND        Y4, Y11, Y11
+	VPANDN       nan<>+0(SB), Y5, Y5
+	VPOR         Y5, Y11, Y11
+	VMOVSS       X11, (DX)
+	VMULPS       Y10, Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VPAND        Y4, Y6, Y6
+	VMULPS       Y10, Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPAND        Y4, Y7, Y7
+	VMULPS       Y10, Y8, Y8
+	VCVTPS2DQ    Y8, Y8
+	VPAND        Y4, Y8, Y8
+	VMULPS       Y10, Y9, Y9
+	VCVTPS2DQ    Y9, Y9
+	VPAND        Y4, Y9, Y9
+	VPADDD       Y7, Y6, Y4
+	VPADDD       Y9, Y8, Y5
+	VPHADDD      Y5, Y4, Y4
+	VPHADDD      Y4, Y4, Y4
+	VEXTRACTI128 $0x01, Y4, X5
+	VPADDD       X5, X4, X4
+	VMOVQ        X4, (BX)
+	VPACKSSDW    Y7, Y6, Y6
+	VPACKSSDW    Y9, Y8, Y8
+	VPACKSSWB    Y8, Y6, Y6
+	VPERMD       Y6, Y3, Y6
+	VMOVDQU      Y6, (AX)
+	ADDQ         $0x20, AX
+	ADDQ         $0x00000080, CX
+	ADDQ         $0x04, DX
+	ADDQ         $0x08, BX
+	DECQ         SI
+	JNZ          loop
+	VZEROUPPER
+	RET
+
+DATA limitInt8<>+0(SB)/4, $0x42fe0000
+DATA limitInt8<>+4(SB)/4, $0x42fe0000
+DATA limitInt8<>+8(SB)/4, $0x42fe0000
+DATA limitInt8<>+12(SB)/4, $0x42fe0000
+DATA limitInt8<>+16(SB)/4, $0x42fe0000
+DATA limitInt8<>+20(SB)/4, $0x42fe0000
+DATA limitInt8<>+24(SB)/4, $0x42fe0000
+DATA limitInt8<>+28(SB)/4, $0x42fe0000
+GLOBL limitInt8<>(SB), RODATA|NOPTR, $32
+
+DATA magnitude<>+0(SB)/4, $0x7fffffff
+DATA magnitude<>+4(SB)/4, $0x7fffffff
+DATA magnitude<>+8(SB)/4, $0x7fffffff
+DATA magnitude<>+12(SB)/4, $0x7fffffff
+DATA magnitude<>+16(SB)/4, $0x7fffffff
+DATA magnitude<>+20(SB)/4, $0x7fffffff
+DATA magnitude<>+24(SB)/4, $0x7fffffff
+DATA magnitude<>+28(SB)/4, $0x7fffffff
+GLOBL magnitude<>(SB), RODATA|NOPTR, $32
+
+DATA infinity<>+0(SB)/4, $0x7f800000
+DATA infinity<>+4(SB)/4, $0x7f800000
+DATA infinity<>+8(SB)/4, $0x7f800000
+DATA infinity<>+12(SB)/4, $0x7f800000
+DATA infinity<>+16(SB)/4, $0x7f800000
+DATA infinity<>+20(SB)/4, $0x7f800000
+DATA infinity<>+24(SB)/4, $0x7f800000
+DATA infinity<>+28(SB)/4, $0x7f800000
+GLOBL infinity<>(SB), RODATA|NOPTR, $32
+
+DATA packOrder<>+0(SB)/4, $0x00000000
+DATA packOrder<>+4(SB)/4, $0x00000004
+DATA packOrder<>+8(SB)/4, $0x00000001
+DATA packOrder<>+12(SB)/4, $0x00000005
+DATA packOrder<>+16(SB)/4, $0x00000002
+DATA packOrder<>+20(SB)/4, $0x00000006
+DATA packOrder<>+24(SB)/4, $0x00000003
+DATA packOrder<>+28(SB)/4, $0x00000007
+GLOBL packOrder<>(SB), RODATA|NOPTR, $32
+
+DATA nan<>+0(SB)/4, $0x7fc00000
+DATA nan<>+4(SB)/4, $0x7fc00000
+DATA nan<>+8(SB)/4, $0x7fc00000
+DATA nan<>+12(SB)/4, $0x7fc00000
+DATA nan<>+16(SB)/4, $0x7fc00000
+DATA nan<>+20(SB)/4, $0x7fc00000
+DATA nan<>+24(SB)/4, $0x7fc00000
+DATA nan<>+28(SB)/4, $0x7fc00000
+GLOBL nan<>(SB), RODATA|NOPTR, $32
+
+// func quantizeInt16AVX2(q *int16, scales *float32, sums *int32, x *float32, blocks int)
+// Requires: AVX, AVX2
+TEXT ·quantizeInt16AVX2(SB), NOSPLIT, $0-40
+	MOVQ    q+0(FP), AX
+	MOVQ    x+24(FP), CX
+	MOVQ    scales+8(FP), DX
+	MOVQ    sums+16(FP), BX
+	MOVQ    blocks+32(FP), SI
+	VMOVUPS limitInt16<>+0(SB), Y0
+	VMOVUPS magnitude<>+0(SB), Y1
+	VMOVUPS infinity<>+0(SB), Y2
+
+loop:
+	VMOVUPS      (CX), Y5
+	VPAND        Y1, Y5, Y3
+	VMOVUPS      32(CX), Y6
+	VPAND        Y1, Y6, Y4
+	VPMAXUD      Y4, Y3, Y3
+	VMOVUPS      64(CX), Y7
+	VPAND        Y1, Y7, Y4
+	VPMAXUD      Y4, Y3, Y3
+	VMOVUPS      96(CX), Y8
+	VPAND        Y1, Y8, Y4
+	VPMAXUD      Y4, Y3, Y3
+	VPERM2F128   $0x01, Y3, Y3, Y4
+	VPMAXUD      Y4, Y3, Y3
+	VPSHUFD      $0x4e, Y3, Y4
+	VPMAXUD      Y4, Y3, Y3
+	VPSHUFD      $0xb1, Y3, Y4
+	VPMAXUD      Y4, Y3, Y3
+	VDIVPS       Y3, Y0, Y9
+	VDIVPS       Y0, Y3, Y10
+	VCMPPS       $0x11, Y2, Y3, Y4
+	VCMPPS       $0x11, Y2, Y9, Y3
+	VPAND        Y4, Y3, Y3
+	VPAND        Y3, Y10, Y10
+	VPANDN       nan<>+0(SB), Y4, Y4
+	VPOR         Y4, Y10, Y10
+	VMOVSS       X10, (DX)
+	VMULPS       Y9, Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VPAND        Y3, Y5, Y5
+	VMULPS       Y9, Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VPAND        Y3, Y6, Y6
+	VMULPS       Y9, Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPAND        Y3, Y7, Y7
+	VMULPS       Y9, Y8, Y8
+	VCVTPS2DQ    Y8, Y8
+	VPAND        Y3, Y8, Y8
+	VPADDD       Y6, Y5, Y3
+	VPADDD       Y8, Y7, Y4
+	VPHADDD      Y4, Y3, Y3
+	VPHADDD      Y3, Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X4
+	VPADDD       X4, X3, X3
+	VMOVQ        X3, (BX)
+	VPACKSSDW    Y6, Y5, Y5
+	VPACKSSDW    Y8, Y7, Y7
+	VPERMQ       $0xd8, Y5, Y5
+	VPERMQ       $0xd8, Y7, Y7
+	VMOVDQU      Y5, (AX)
+	VMOVDQU      Y7, 32(AX)
+	ADDQ         $0x40, AX
+	ADDQ         $0x00000080, CX
+	ADDQ         $0x04, DX
+	ADDQ         $0x08, BX
+	DECQ         SI
+	JNZ          loop
+	VZEROUPPER
+	RET
+
+DATA limitInt16<>+0(SB)/4, $0x46fffe00
+DATA limitInt16<>+4(SB)/4, $0x46fffe00
+DATA limitInt16<>+8(SB)/4, $0x46fffe00
+DATA limitInt16<>+12(SB)/4, $0x46fffe00
+DATA limitInt16<>+16(SB)/4, $0x46fffe00
+DATA limitInt16<>+20(SB)/4, $0x46fffe00
+DATA limitInt16<>+24(SB)/4, $0x46fffe00
+DATA limitInt16<>+28(SB)/4, $0x46fffe00
+GLOBL limitInt16<>(SB), RODATA|NOPTR, $32
+
+// func int8x16x1VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int8, xs int, t *float32, ts int, blocks int, steps int, add bool)
+// Requires: AVX, AVX512F, AVX512VNNI
+TEXT ·int8x16x1VNNI(SB), NOSPLIT, $0-105
+	MOVQ    y+0(FP), AX
+	MOVB    add+104(FP), CL
+	TESTB   CL, CL
+	JZ      zero
+	VMOVUPS (AX), Z0
+	JMP     begin
+
+zero:
+	VPXORD Z0, Z0, Z0
+
+begin:
+	MOVQ x+56(FP), AX
+	MOVQ w+16(FP), CX
+	MOVQ s+32(FP), DX
+	MOVQ m+40(FP), BX
+	MOVQ t+72(FP), SI
+	MOVQ ts+80(FP), DI
+	LEAQ (DI)(DI*2), DI
+	SHLQ $0x02, DI
+	MOVQ blocks+88(FP), R8
+
+block:
+	VPBROADCASTD 8(SI), Z1
+	MOVQ         steps+96(FP), R9
+
+step:
+	VMOVDQU32        (CX), Z2
+	VPDPBUSD.BCST    (AX), Z2, Z1
+	VMOVDQU32        64(CX), Z2
+	VPDPBUSD.BCST    4(AX), Z2, Z1
+	VMOVDQU32        128(CX), Z2
+	VPDPBUSD.BCST    8(AX), Z2, Z1
+	VMOVDQU32        192(CX), Z2
+	VPDPBUSD.BCST    12(AX), Z2, Z1
+	ADDQ             $0x00000100, CX
+	ADDQ             $0x10, AX
+	DECQ             R9
+	JNZ              step
+	TESTQ            BX, BX
+	JZ               scale
+	VMOVUPS          (BX), Z2
+	VFMADD231PS.BCST 4(SI), Z2, Z0
+	ADDQ             $0x40, BX
+
+scale:
+	VMOVUPS     (DX), Z2
+	VMULPS.BCST (SI), Z2, Z2
+	VCVTDQ2PS   Z1, Z1
+	VFMADD231PS Z1, Z2, Z0
+	ADDQ        $0x40, DX
+	ADDQ        DI, SI
+	DECQ        R8
+	JNZ         block
+	MOVQ        y+0(FP), AX
+	VMOVUPS     Z0, (AX)
+	VZEROUPPER
+	RET
+
+// func int8x16x2VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int8, xs int, t *float32, ts int, blocks int, steps int, add bool)
+// Requires: AVX, AVX512F, AVX512VNNI
+TEXT ·int8x16x2VNNI(SB), NOSPLIT, $0-105
+	MOVQ    y+0(FP), AX
+	MOVQ    ys+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVB    add+104(FP), DL
+	TESTB   DL, DL
+	JZ      zero
+	VMOVUPS (AX), Z0
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	JMP     begin
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z2, Z2, Z2
+
+begin:
+	MOVQ x+56(FP), AX
+	MOVQ xs+64(FP), CX
+	MOVQ w+16(FP), DX
+	MOVQ s+32(FP), BX
+	MOVQ m+40(FP), SI
+	MOVQ t+72(FP), DI
+	MOVQ ts+80(FP), R8
+	LEAQ (R8)(R8*2), R8
+	SHLQ $0x02, R8
+	MOVQ blocks+88(FP), R9
+
+block:
+	VPBROADCASTD 8(DI), Z1
+	VPBROADCASTD 20(DI), Z3
+	MOVQ         steps+96(FP), R10
+
+step:
+	VMOVDQU32        (DX), Z4
+	VPDPBUSD.BCST    (AX), Z4, Z1
+	VPDPBUSD.BCST    (AX)(CX*1), Z4, Z3
+	VMOVDQU32        64(DX), Z4
+	VPDPBUSD.BCST    4(AX), Z4, Z1
+	VPDPBUSD.BCST    4(AX)(CX*1), Z4, Z3
+	VMOVDQU32        128(DX), Z4
+	VPDPBUSD.BCST    8(AX), Z4, Z1
+	VPDPBUSD.BCST    8(AX)(CX*1), Z4, Z3
+	VMOVDQU32        192(DX), Z4
+	VPDPBUSD.BCST    12(AX), Z4, Z1
+	VPDPBUSD.BCST    12(AX)(CX*1), Z4, Z3
+	ADDQ             $0x00000100, DX
+	ADDQ             $0x10, AX
+	DECQ             R10
+	JNZ              step
+	TESTQ            SI, SI
+	JZ               scale
+	VMOVUPS          (SI), Z4
+	VFMADD231PS.BCST 4(DI), Z4, Z0
+	VFMADD231PS.BCST 16(DI), Z4, Z2
+	ADDQ             $0x40, SI
+
+scale:
+	VMOVUPS     (BX), Z4
+	VMULPS.BCST (DI), Z4, Z5
+	VCVTDQ2PS   Z1, Z1
+	VFMADD231PS Z1, Z5, Z0
+	VMULPS.BCST 12(DI), Z4, Z1
+	VCVTDQ2PS   Z3, Z3
+	VFMADD231PS Z3, Z1, Z2
+	ADDQ        $0x40, BX
+	ADDQ        R8, DI
+	DECQ        R9
+	JNZ         block
+	MOVQ        y+0(FP), AX
+	MOVQ        ys+8(FP), CX
+	SHLQ        $0x02, CX
+	VMOVUPS     Z0, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z2, (AX)
+	VZEROUPPER
+	RET
+
+// func int8x16x3VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int8, xs int, t *float32, ts int, blocks int, steps int, add bool)
+// Requires: AVX, AVX512F, AVX512VNNI
+TEXT ·int8x16x3VNNI(SB), NOSPLIT, $0-105
+	MOVQ    y+0(FP), AX
+	MOVQ    ys+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVB    add+104(FP), DL
+	TESTB   DL, DL
+	JZ      zero
+	VMOVUPS (AX), Z0
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	JMP     begin
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z2, Z2, Z2
+	VPXORD Z4, Z4, Z4
+
+begin:
+	MOVQ x+56(FP), AX
+	MOVQ xs+64(FP), CX
+	MOVQ w+16(FP), DX
+	MOVQ s+32(FP), BX
+	MOVQ m+40(FP), SI
+	MOVQ t+72(FP), DI
+	MOVQ ts+80(FP), R8
+	LEAQ (R8)(R8*2), R8
+	SHLQ $0x02, R8
+	MOVQ blocks+88(FP), R9
+
+block:
+	VPBROADCASTD 8(DI), Z1
+	VPBROADCASTD 20(DI), Z3
+	VPBROADCASTD 32(DI), Z5
+	MOVQ         steps+96(FP), R10
+
+step:
+	VMOVDQU32        (DX), Z6
+	VPDPBUSD.BCST    (AX), Z6, Z1
+	VPDPBUSD.BCST    (AX)(CX*1), Z6, Z3
+	VPDPBUSD.BCST    (AX)(CX*2), Z6, Z5
+	VMOVDQU32        64(DX), Z6
+	VPDPBUSD.BCST    4(AX), Z6, Z1
+	VPDPBUSD.BCST    4(AX)(CX*1), Z6, Z3
+	VPDPBUSD.BCST    4(AX)(CX*2), Z6, Z5
+	VMOVDQU32        128(DX), Z6
+	VPDPBUSD.BCST    8(AX), Z6, Z1
+	VPDPBUSD.BCST    8(AX)(CX*1), Z6, Z3
+	VPDPBUSD.BCST    8(AX)(CX*2), Z6, Z5
+	VMOVDQU32        192(DX), Z6
+	VPDPBUSD.BCST    12(AX), Z6, Z1
+	VPDPBUSD.BCST    12(AX)(CX*1), Z6, Z3
+	VPDPBUSD.BCST    12(AX)(CX*2), Z6, Z5
+	ADDQ             $0x00000100, DX
+	ADDQ             $0x10, AX
+	DECQ             R10
+	JNZ              step
+	TESTQ            SI, SI
+	JZ               scale
+	VMOVUPS          (SI), Z6
+	VFMADD231PS.BCST 4(DI), Z6, Z0
+	VFMADD231PS.BCST 16(DI), Z6, Z2
+	VFMADD231PS.BCST 28(DI), Z6, Z4
+	ADDQ             $0x40, SI
+
+scale:
+	VMOVUPS     (BX), Z6
+	VMULPS.BCST (DI), Z6, Z7
+	VCVTDQ2PS   Z1, Z1
+	VFMADD231PS Z1, Z7, Z0
+	VMULPS.BCST 12(DI), Z6, Z1
+	VCVTDQ2PS   Z3, Z3
+	VFMADD231PS Z3, Z1, Z2
+	VMULPS.BCST 24(DI), Z6, Z1
+	VCVTDQ2PS   Z5, Z5
+	VFMADD231PS Z5, Z1, Z4
+	ADDQ        $0x40, BX
+	ADDQ        R8, DI
+	DECQ        R9
+	JNZ         block
+	MOVQ        y+0(FP), AX
+	MOVQ        ys+8(FP), CX
+	SHLQ        $0x02, CX
+	VMOVUPS     Z0, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z2, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z4, (AX)
+	VZEROUPPER
+	RET
+
+// func int8x16x4VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int8, xs int, t *float32, ts int, blocks int, steps int, add bool)
+// Requires: AVX, AVX512F, AVX512VNNI
+TEXT ·int8x16x4VNNI(SB), NOSPLIT, $0-105
+	MOVQ    y+0(FP), AX
+	MOVQ    ys+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVB    add+104(FP), DL
+	TESTB   DL, DL
+	JZ      zero
+	VMOVUPS (AX), Z0
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z6
+	JMP     begin
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z2, Z2, Z2
+	VPXORD Z4, Z4, Z4
+	VPXORD Z6, Z6, Z6
+
+begin:
+	MOVQ x+56(FP), AX
+	MOVQ xs+64(FP), CX
+	LEAQ (AX)(CX*2), DX
+	ADDQ CX, DX
+	MOVQ w+16(FP), BX
+	MOVQ s+32(FP), SI
+	MOVQ m+40(FP), DI
+	MOVQ t+72(FP), R8
+	MOVQ ts+80(FP), R9
+	LEAQ (R9)(R9*2), R9
+	SHLQ $0x02, R9
+	MOVQ blocks+88(FP), R10
+
+block:
+	VPBROADCASTD 8(R8), Z1
+	VPBROADCASTD 20(R8), Z3
+	VPBROADCASTD 32(R8), Z5
+	VPBROADCASTD 44(R8), Z7
+	MOVQ         steps+96(FP), R11
+
+step:
+	VMOVDQU32        (BX), Z8
+	VPDPBUSD.BCST    (AX), Z8, Z1
+	VPDPBUSD.BCST    (AX)(CX*1), Z8, Z3
+	VPDPBUSD.BCST    (AX)(CX*2), Z8, Z5
+	VPDPBUSD.BCST    (DX), Z8, Z7
+	VMOVDQU32        64(BX), Z8
+	VPDPBUSD.BCST    4(AX), Z8, Z1
+	VPDPBUSD.BCST    4(AX)(CX*1), Z8, Z3
+	VPDPBUSD.BCST    4(AX)(CX*2), Z8, Z5
+	VPDPBUSD.BCST    4(DX), Z8, Z7
+	VMOVDQU32        128(BX), Z8
+	VPDPBUSD.BCST    8(AX), Z8, Z1
+	VPDPBUSD.BCST    8(AX)(CX*1), Z8, Z3
+	VPDPBUSD.BCST    8(AX)(CX*2), Z8, Z5
+	VPDPBUSD.BCST    8(DX), Z8, Z7
+	VMOVDQU32        192(BX), Z8
+	VPDPBUSD.BCST    12(AX), Z8, Z1
+	VPDPBUSD.BCST    12(AX)(CX*1), Z8, Z3
+	VPDPBUSD.BCST    12(AX)(CX*2), Z8, Z5
+	VPDPBUSD.BCST    12(DX), Z8, Z7
+	ADDQ             $0x00000100, BX
+	ADDQ             $0x10, AX
+	ADDQ             $0x10, DX
+	DECQ             R11
+	JNZ              step
+	TESTQ            DI, DI
+	JZ               scale
+	VMOVUPS          (DI), Z8
+	VFMADD231PS.BCST 4(R8), Z8, Z0
+	VFMADD231PS.BCST 16(R8), Z8, Z2
+	VFMADD231PS.BCST 28(R8), Z8, Z4
+	VFMADD231PS.BCST 40(R8), Z8, Z6
+	ADDQ             $0x40, DI
+
+scale:
+	VMOVUPS     (SI), Z8
+	VMULPS.BCST (R8), Z8, Z9
+	VCVTDQ2PS   Z1, Z1
+	VFMADD231PS Z1, Z9, Z0
+	VMULPS.BCST 12(R8), Z8, Z1
+	VCVTDQ2PS   Z3, Z3
+	VFMADD231PS Z3, Z1, Z2
+	VMULPS.BCST 24(R8), Z8, Z1
+	VCVTDQ2PS   Z5, Z5
+	VFMADD231PS Z5, Z1, Z4
+	VMULPS.BCST 36(R8), Z8, Z1
+	VCVTDQ2PS   Z7, Z7
+	VFMADD231PS Z7, Z1, Z6
+	ADDQ        $0x40, SI
+	ADDQ        R9, R8
+	DECQ        R10
+	JNZ         block
+	MOVQ        y+0(FP), AX
+	MOVQ        ys+8(FP), CX
+	SHLQ        $0x02, CX
+	VMOVUPS     Z0, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z2, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z4, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z6, (AX)
+	VZEROUPPER
+	RET
+
+// func int8x16x5VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int8, xs int, t *float32, ts int, blocks int, steps int, add bool)
+// Requires: AVX, AVX512F, AVX512VNNI
+TEXT ·int8x16x5VNNI(SB), NOSPLIT, $0-105
+	MOVQ    y+0(FP), AX
+	MOVQ    ys+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVB    add+104(FP), DL
+	TESTB   DL, DL
+	JZ      zero
+	VMOVUPS (AX), Z0
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z6
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z8
+	JMP     begin
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z2, Z2, Z2
+	VPXORD Z4, Z4, Z4
+	VPXORD Z6, Z6, Z6
+	VPXORD Z8, Z8, Z8
+
+begin:
+	MOVQ x+56(FP), AX
+	MOVQ xs+64(FP), CX
+	LEAQ (AX)(CX*2), DX
+	ADDQ CX, DX
+	MOVQ w+16(FP), BX
+	MOVQ s+32(FP), SI
+	MOVQ m+40(FP), DI
+	MOVQ t+72(FP), R8
+	MOVQ ts+80(FP), R9
+	LEAQ (R9)(R9*2), R9
+	SHLQ $0x02, R9
+	MOVQ blocks+88(FP), R10
+
+block:
+	VPBROADCASTD 8(R8), Z1
+	VPBROADCASTD 20(R8), Z3
+	VPBROADCASTD 32(R8), Z5
+	VPBROADCASTD 44(R8), Z7
+	VPBROADCASTD 56(R8), Z9
+	MOVQ         steps+96(FP), R11
+
+step:
+	VMOVDQU32        (BX), Z10
+	VPDPBUSD.BCST    (AX), Z10, Z1
+	VPDPBUSD.BCST    (AX)(CX*1), Z10, Z3
+	VPDPBUSD.BCST    (AX)(CX*2), Z10, Z5
+	VPDPBUSD.BCST    (DX), Z10, Z7
+	VPDPBUSD.BCST    (DX)(CX*1), Z10, Z9
+	VMOVDQU32        64(BX), Z10
+	VPDPBUSD.BCST    4(AX), Z10, Z1
+	VPDPBUSD.BCST    4(AX)(CX*1), Z10, Z3
+	VPDPBUSD.BCST    4(AX)(CX*2), Z10, Z5
+	VPDPBUSD.BCST    4(DX), Z10, Z7
+	VPDPBUSD.BCST    4(DX)(CX*1), Z10, Z9
+	VMOVDQU32        128(BX), Z10
+	VPDPBUSD.BCST    8(AX), Z10, Z1
+	VPDPBUSD.BCST    8(AX)(CX*1), Z10, Z3
+	VPDPBUSD.BCST    8(AX)(CX*2), Z10, Z5
+	VPDPBUSD.BCST    8(DX), Z10, Z7
+	VPDPBUSD.BCST    8(DX)(CX*1), Z10, Z9
+	VMOVDQU32        192(BX), Z10
+	VPDPBUSD.BCST    12(AX), Z10, Z1
+	VPDPBUSD.BCST    12(AX)(CX*1), Z10, Z3
+	VPDPBUSD.BCST    12(AX)(CX*2), Z10, Z5
+	VPDPBUSD.BCST    12(DX), Z10, Z7
+	VPDPBUSD.BCST    12(DX)(CX*1), Z10, Z9
+	ADDQ             $0x00000100, BX
+	ADDQ             $0x10, AX
+	ADDQ             $0x10, DX
+	DECQ             R11
+	JNZ              step
+	TESTQ            DI, DI
+	JZ               scale
+	VMOVUPS          (DI), Z10
+	VFMADD231PS.BCST 4(R8), Z10, Z0
+	VFMADD231PS.BCST 16(R8), Z10, Z2
+	VFMADD231PS.BCST 28(R8), Z10, Z4
+	VFMADD231PS.BCST 40(R8), Z10, Z6
+	VFMADD231PS.BCST 52(R8), Z10, Z8
+	ADDQ             $0x40, DI
+
+scale:
+	VMOVUPS     (SI), Z10
+	VMULPS.BCST (R8), Z10, Z11
+	VCVTDQ2PS   Z1, Z1
+	VFMADD231PS Z1, Z11, Z0
+	VMULPS.BCST 12(R8), Z10, Z1
+	VCVTDQ2PS   Z3, Z3
+	VFMADD231PS Z3, Z1, Z2
+	VMULPS.BCST 24(R8), Z10, Z1
+	VCVTDQ2PS   Z5, Z5
+	VFMADD231PS Z5, Z1, Z4
+	VMULPS.BCST 36(R8), Z10, Z1
+	VCVTDQ2PS   Z7, Z7
+	VFMADD231PS Z7, Z1, Z6
+	VMULPS.BCST 48(R8), Z10, Z1
+	VCVTDQ2PS   Z9, Z9
+	VFMADD231PS Z9, Z1, Z8
+	ADDQ        $0x40, SI
+	ADDQ        R9, R8
+	DECQ        R10
+	JNZ         block
+	MOVQ        y+0(FP), AX
+	MOVQ        ys+8(FP), CX
+	SHLQ        $0x02, CX
+	VMOVUPS     Z0, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z2, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z4, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z6, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z8, (AX)
+	VZEROUPPER
+	RET
+
+// func int8x16x6VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int8, xs int, t *float32, ts int, blocks int, steps int, add bool)
+// Requires: AVX, AVX512F, AVX512VNNI
+TEXT ·int8x16x6VNNI(SB), NOSPLIT, $0-105
+	MOVQ    y+0(FP), AX
+	MOVQ    ys+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVB    add+104(FP), DL
+	TESTB   DL, DL
+	JZ      zero
+	VMOVUPS (AX), Z0
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z6
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z8
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z10
+	JMP     begin
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z2, Z2, Z2
+	VPXORD Z4, Z4, Z4
+	VPXORD Z6, Z6, Z6
+	VPXORD Z8, Z8, Z8
+	VPXORD Z10, Z10, Z10
+
+begin:
+	MOVQ x+56(FP), AX
+	MOVQ xs+64(FP), CX
+	LEAQ (AX)(CX*2), DX
+	ADDQ CX, DX
+	MOVQ w+16(FP), BX
+	MOVQ s+32(FP), SI
+	MOVQ m+40(FP), DI
+	MOVQ t+72(FP), R8
+	MOVQ ts+80(FP), R9
+	LEAQ (R9)(R9*2), R9
+	SHLQ $0x02, R9
+	MOVQ blocks+88(FP), R10
+
+block:
+	VPBROADCASTD 8(R8), Z1
+	VPBROADCASTD 20(R8), Z3
+	VPBROADCASTD 32(R8), Z5
+	VPBROADCASTD 44(R8), Z7
+	VPBROADCASTD 56(R8), Z9
+	VPBROADCASTD 68(R8), Z11
+	MOVQ         steps+96(FP), R11
+
+step:
+	VMOVDQU32        (BX), Z12
+	VPDPBUSD.BCST    (AX), Z12, Z1
+	VPDPBUSD.BCST    (AX)(CX*1), Z12, Z3
+	VPDPBUSD.BCST    (AX)(CX*2), Z12, Z5
+	VPDPBUSD.BCST    (DX), Z12, Z7
+	VPDPBUSD.BCST    (DX)(CX*1), Z12, Z9
+	VPDPBUSD.BCST    (DX)(CX*2), Z12, Z11
+	VMOVDQU32        64(BX), Z12
+	VPDPBUSD.BCST    4(AX), Z12, Z1
+	VPDPBUSD.BCST    4(AX)(CX*1), Z12, Z3
+	VPDPBUSD.BCST    4(AX)(CX*2), Z12, Z5
+	VPDPBUSD.BCST    4(DX), Z12, Z7
+	VPDPBUSD.BCST    4(DX)(CX*1), Z12, Z9
+	VPDPBUSD.BCST    4(DX)(CX*2), Z12, Z11
+	VMOVDQU32        128(BX), Z12
+	VPDPBUSD.BCST    8(AX), Z12, Z1
+	VPDPBUSD.BCST    8(AX)(CX*1), Z12, Z3
+	VPDPBUSD.BCST    8(AX)(CX*2), Z12, Z5
+	VPDPBUSD.BCST    8(DX), Z12, Z7
+	VPDPBUSD.BCST    8(DX)(CX*1), Z12, Z9
+	VPDPBUSD.BCST    8(DX)(CX*2), Z12, Z11
+	VMOVDQU32        192(BX), Z12
+	VPDPBUSD.BCST    12(AX), Z12, Z1
+	VPDPBUSD.BCST    12(AX)(CX*1), Z12, Z3
+	VPDPBUSD.BCST    12(AX)(CX*2), Z12, Z5
+	VPDPBUSD.BCST    12(DX), Z12, Z7
+	VPDPBUSD.BCST    12(DX)(CX*1), Z12, Z9
+	VPDPBUSD.BCST    12(DX)(CX*2), Z12, Z11
+	ADDQ             $0x00000100, BX
+	ADDQ             $0x10, AX
+	ADDQ             $0x10, DX
+	DECQ             R11
+	JNZ              step
+	TESTQ            DI, DI
+	JZ               scale
+	VMOVUPS          (DI), Z12
+	VFMADD231PS.BCST 4(R8), Z12, Z0
+	VFMADD231PS.BCST 16(R8), Z12, Z2
+	VFMADD231PS.BCST 28(R8), Z12, Z4
+	VFMADD231PS.BCST 40(R8), Z12, Z6
+	VFMADD231PS.BCST 52(R8), Z12, Z8
+	VFMADD231PS.BCST 64(R8), Z12, Z10
+	ADDQ             $0x40, DI
+
+scale:
+	VMOVUPS     (SI), Z12
+	VMULPS.BCST (R8), Z12, Z13
+	VCVTDQ2PS   Z1, Z1
+	VFMADD231PS Z1, Z13, Z0
+	VMULPS.BCST 12(R8), Z12, Z1
+	VCVTDQ2PS   Z3, Z3
+	VFMADD231PS Z3, Z1, Z2
+	VMULPS.BCST 24(R8), Z12, Z1
+	VCVTDQ2PS   Z5, Z5
+	VFMADD231PS Z5, Z1, Z4
+	VMULPS.BCST 36(R8), Z12, Z1
+	VCVTDQ2PS   Z7, Z7
+	VFMADD231PS Z7, Z1, Z6
+	VMULPS.BCST 48(R8), Z12, Z1
+	VCVTDQ2PS   Z9, Z9
+	VFMADD231PS Z9, Z1, Z8
+	VMULPS.BCST 60(R8), Z12, Z1
+	VCVTDQ2PS   Z11, Z11
+	VFMADD231PS Z11, Z1, Z10
+	ADDQ        $0x40, SI
+	ADDQ        R9, R8
+	DECQ        R10
+	JNZ         block
+	MOVQ        y+0(FP), AX
+	MOVQ        ys+8(FP), CX
+	SHLQ        $0x02, CX
+	VMOVUPS     Z0, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z2, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z4, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z6, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z8, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z10, (AX)
+	VZEROUPPER
+	RET
+
+// func int8x16x7VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int8, xs int, t *float32, ts int, blocks int, steps int, add bool)
+// Requires: AVX, AVX512F, AVX512VNNI
+TEXT ·int8x16x7VNNI(SB), NOSPLIT, $0-105
+	MOVQ    y+0(FP), AX
+	MOVQ    ys+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVB    add+104(FP), DL
+	TESTB   DL, DL
+	JZ      zero
+	VMOVUPS (AX), Z0
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z6
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z8
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z10
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z12
+	JMP     begin
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z2, Z2, Z2
+	VPXORD Z4, Z4, Z4
+	VPXORD Z6, Z6, Z6
+	VPXORD Z8, Z8, Z8
+	VPXORD Z10, Z10, Z10
+	VPXORD Z12, Z12, Z12
+
+begin:
+	MOVQ x+56(FP), AX
+	MOVQ xs+64(FP), CX
+	LEAQ (AX)(CX*2), DX
+	ADDQ CX, DX
+	LEAQ (DX)(CX*2), BX
+	ADDQ CX, BX
+	MOVQ w+16(FP), SI
+	MOVQ s+32(FP), DI
+	MOVQ m+40(FP), R8
+	MOVQ t+72(FP), R9
+	MOVQ ts+80(FP), R10
+	LEAQ (R10)(R10*2), R10
+	SHLQ $0x02, R10
+	MOVQ blocks+88(FP), R11
+
+block:
+	VPBROADCASTD 8(R9), Z1
+	VPBROADCASTD 20(R9), Z3
+	VPBROADCASTD 32(R9), Z5
+	VPBROADCASTD 44(R9), Z7
+	VPBROADCASTD 56(R9), Z9
+	VPBROADCASTD 68(R9), Z11
+	VPBROADCASTD 80(R9), Z13
+	MOVQ         steps+96(FP), R12
+
+step:
+	VMOVDQU32        (SI), Z14
+	VPDPBUSD.BCST    (AX), Z14, Z1
+	VPDPBUSD.BCST    (AX)(CX*1), Z14, Z3
+	VPDPBUSD.BCST    (AX)(CX*2), Z14, Z5
+	VPDPBUSD.BCST    (DX), Z14, Z7
+	VPDPBUSD.BCST    (DX)(CX*1), Z14, Z9
+	VPDPBUSD.BCST    (DX)(CX*2), Z14, Z11
+	VPDPBUSD.BCST    (BX), Z14, Z13
+	VMOVDQU32        64(SI), Z14
+	VPDPBUSD.BCST    4(AX), Z14, Z1
+	VPDPBUSD.BCST    4(AX)(CX*1), Z14, Z3
+	VPDPBUSD.BCST    4(AX)(CX*2), Z14, Z5
+	VPDPBUSD.BCST    4(DX), Z14, Z7
+	VPDPBUSD.BCST    4(DX)(CX*1), Z14, Z9
+	VPDPBUSD.BCST    4(DX)(CX*2), Z14, Z11
+	VPDPBUSD.BCST    4(BX), Z14, Z13
+	VMOVDQU32        128(SI), Z14
+	VPDPBUSD.BCST    8(AX), Z14, Z1
+	VPDPBUSD.BCST    8(AX)(CX*1), Z14, Z3
+	VPDPBUSD.BCST    8(AX)(CX*2), Z14, Z5
+	VPDPBUSD.BCST    8(DX), Z14, Z7
+	VPDPBUSD.BCST    8(DX)(CX*1), Z14, Z9
+	VPDPBUSD.BCST    8(DX)(CX*2), Z14, Z11
+	VPDPBUSD.BCST    8(BX), Z14, Z13
+	VMOVDQU32        192(SI), Z14
+	VPDPBUSD.BCST    12(AX), Z14, Z1
+	VPDPBUSD.BCST    12(AX)(CX*1), Z14, Z3
+	VPDPBUSD.BCST    12(AX)(CX*2), Z14, Z5
+	VPDPBUSD.BCST    12(DX), Z14, Z7
+	VPDPBUSD.BCST    12(DX)(CX*1), Z14, Z9
+	VPDPBUSD.BCST    12(DX)(CX*2), Z14, Z11
+	VPDPBUSD.BCST    12(BX), Z14, Z13
+	ADDQ             $0x00000100, SI
+	ADDQ             $0x10, AX
+	ADDQ             $0x10, DX
+	ADDQ             $0x10, BX
+	DECQ             R12
+	JNZ              step
+	TESTQ            R8, R8
+	JZ               scale
+	VMOVUPS          (R8), Z14
+	VFMADD231PS.BCST 4(R9), Z14, Z0
+	VFMADD231PS.BCST 16(R9), Z14, Z2
+	VFMADD231PS.BCST 28(R9), Z14, Z4
+	VFMADD231PS.BCST 40(R9), Z14, Z6
+	VFMADD231PS.BCST 52(R9), Z14, Z8
+	VFMADD231PS.BCST 64(R9), Z14, Z10
+	VFMADD231PS.BCST 76(R9), Z14, Z12
+	ADDQ             $0x40, R8
+
+scale:
+	VMOVUPS     (DI), Z14
+	VMULPS.BCST (R9), Z14, Z15
+	VCVTDQ2PS   Z1, Z1
+	VFMADD231PS Z1, Z15, Z0
+	VMULPS.BCST 12(R9), Z14, Z1
+	VCVTDQ2PS   Z3, Z3
+	VFMADD231PS Z3, Z1, Z2
+	VMULPS.BCST 24(R9), Z14, Z1
+	VCVTDQ2PS   Z5, Z5
+	VFMADD231PS Z5, Z1, Z4
+	VMULPS.BCST 36(R9), Z14, Z1
+	VCVTDQ2PS   Z7, Z7
+	VFMADD231PS Z7, Z1, Z6
+	VMULPS.BCST 48(R9), Z14, Z1
+	VCVTDQ2PS   Z9, Z9
+	VFMADD231PS Z9, Z1, Z8
+	VMULPS.BCST 60(R9), Z14, Z1
+	VCVTDQ2PS   Z11, Z11
+	VFMADD231PS Z11, Z1, Z10
+	VMULPS.BCST 72(R9), Z14, Z1
+	VCVTDQ2PS   Z13, Z13
+	VFMADD231PS Z13, Z1, Z12
+	ADDQ        $0x40, DI
+	ADDQ        R10, R9
+	DECQ        R11
+	JNZ         block
+	MOVQ        y+0(FP), AX
+	MOVQ        ys+8(FP), CX
+	SHLQ        $0x02, CX
+	VMOVUPS     Z0, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z2, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z4, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z6, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z8, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z10, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z12, (AX)
+	VZEROUPPER
+	RET
+
+// func int8x16x8VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int8, xs int, t *float32, ts int, blocks int, steps int, add bool)
+// Requires: AVX, AVX512F, AVX512VNNI
+TEXT ·int8x16x8VNNI(SB), NOSPLIT, $0-105
+	MOVQ    y+0(FP), AX
+	MOVQ    ys+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVB    add+104(FP), DL
+	TESTB   DL, DL
+	JZ      zero
+	VMOVUPS (AX), Z0
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z6
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z8
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z10
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z12
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z14
+	JMP     begin
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z2, Z2, Z2
+	VPXORD Z4, Z4, Z4
+	VPXORD Z6, Z6, Z6
+	VPXORD Z8, Z8, Z8
+	VPXORD Z10, Z10, Z10
+	VPXORD Z12, Z12, Z12
+	VPXORD Z14, Z14, Z14
+
+begin:
+	MOVQ x+56(FP), AX
+	MOVQ xs+64(FP), CX
+	LEAQ (AX)(CX*2), DX
+	ADDQ CX, DX
+	LEAQ (DX)(CX*2), BX
+	ADDQ CX, BX
+	MOVQ w+16(FP), SI
+	MOVQ s+32(FP), DI
+	MOVQ m+40(FP), R8
+	MOVQ t+72(FP), R9
+	MOVQ ts+80(FP), R10
+	LEAQ (R10)(R10*2), R10
+	SHLQ $0x02, R10
+	MOVQ blocks+88(FP), R11
+
+block:
+	VPBROADCASTD 8(R9), Z1
+	VPBROADCASTD 20(R9), Z3
+	VPBROADCASTD 32(R9), Z5
+	VPBROADCASTD 44(R9), Z7
+	VPBROADCASTD 56(R9), Z9
+	VPBROADCASTD 68(R9), Z11
+	VPBROADCASTD 80(R9), Z13
+	VPBROADCASTD 92(R9), Z15
+	MOVQ         steps+96(FP), R12
+
+step:
+	VMOVDQU32        (SI), Z16
+	VPDPBUSD.BCST    (AX), Z16, Z1
+	VPDPBUSD.BCST    (AX)(CX*1), Z16, Z3
+	VPDPBUSD.BCST    (AX)(CX*2), Z16, Z5
+	VPDPBUSD.BCST    (DX), Z16, Z7
+	VPDPBUSD.BCST    (DX)(CX*1), Z16, Z9
+	VPDPBUSD.BCST    (DX)(CX*2), Z16, Z11
+	VPDPBUSD.BCST    (BX), Z16, Z13
+	VPDPBUSD.BCST    (BX)(CX*1), Z16, Z15
+	VMOVDQU32        64(SI), Z16
+	VPDPBUSD.BCST    4(AX), Z16, Z1
+	VPDPBUSD.BCST    4(AX)(CX*1), Z16, Z3
+	VPDPBUSD.BCST    4(AX)(CX*2), Z16, Z5
+	VPDPBUSD.BCST    4(DX), Z16, Z7
+	VPDPBUSD.BCST    4(DX)(CX*1), Z16, Z9
+	VPDPBUSD.BCST    4(DX)(CX*2), Z16, Z11
+	VPDPBUSD.BCST    4(BX), Z16, Z13
+	VPDPBUSD.BCST    4(BX)(CX*1), Z16, Z15
+	VMOVDQU32        128(SI), Z16
+	VPDPBUSD.BCST    8(AX), Z16, Z1
+	VPDPBUSD.BCST    8(AX)(CX*1), Z16, Z3
+	VPDPBUSD.BCST    8(AX)(CX*2), Z16, Z5
+	VPDPBUSD.BCST    8(DX), Z16, Z7
+	VPDPBUSD.BCST    8(DX)(CX*1), Z16, Z9
+	VPDPBUSD.BCST    8(DX)(CX*2), Z16, Z11
+	VPDPBUSD.BCST    8(BX), Z16, Z13
+	VPDPBUSD.BCST    8(BX)(CX*1), Z16, Z15
+	VMOVDQU32        192(SI), Z16
+	VPDPBUSD.BCST    12(AX), Z16, Z1
+	VPDPBUSD.BCST    12(AX)(CX*1), Z16, Z3
+	VPDPBUSD.BCST    12(AX)(CX*2), Z16, Z5
+	VPDPBUSD.BCST    12(DX), Z16, Z7
+	VPDPBUSD.BCST    12(DX)(CX*1), Z16, Z9
+	VPDPBUSD.BCST    12(DX)(CX*2), Z16, Z11
+	VPDPBUSD.BCST    12(BX), Z16, Z13
+	VPDPBUSD.BCST    12(BX)(CX*1), Z16, Z15
+	ADDQ             $0x00000100, SI
+	ADDQ             $0x10, AX
+	ADDQ             $0x10, DX
+	ADDQ             $0x10, BX
+	DECQ             R12
+	JNZ              step
+	TESTQ            R8, R8
+	JZ               scale
+	VMOVUPS          (R8), Z16
+	VFMADD231PS.BCST 4(R9), Z16, Z0
+	VFMADD231PS.BCST 16(R9), Z16, Z2
+	VFMADD231PS.BCST 28(R9), Z16, Z4
+	VFMADD231PS.BCST 40(R9), Z16, Z6
+	VFMADD231PS.BCST 52(R9), Z16, Z8
+	VFMADD231PS.BCST 64(R9), Z16, Z10
+	VFMADD231PS.BCST 76(R9), Z16, Z12
+	VFMADD231PS.BCST 88(R9), Z16, Z14
+	ADDQ             $0x40, R8
+
+scale:
+	VMOVUPS     (DI), Z16
+	VMULPS.BCST (R9), Z16, Z17
+	VCVTDQ2PS   Z1, Z1
+	VFMADD231PS Z1, Z17, Z0
+	VMULPS.BCST 12(R9), Z16, Z1
+	VCVTDQ2PS   Z3, Z3
+	VFMADD231PS Z3, Z1, Z2
+	VMULPS.BCST 24(R9), Z16, Z1
+	VCVTDQ2PS   Z5, Z5
+	VFMADD231PS Z5, Z1, Z4
+	VMULPS.BCST 36(R9), Z16, Z1
+	VCVTDQ2PS   Z7, Z7
+	VFMADD231PS Z7, Z1, Z6
+	VMULPS.BCST 48(R9), Z16, Z1
+	VCVTDQ2PS   Z9, Z9
+	VFMADD231PS Z9, Z1, Z8
+	VMULPS.BCST 60(R9), Z16, Z1
+	VCVTDQ2PS   Z11, Z11
+	VFMADD231PS Z11, Z1, Z10
+	VMULPS.BCST 72(R9), Z16, Z1
+	VCVTDQ2PS   Z13, Z13
+	VFMADD231PS Z13, Z1, Z12
+	VMULPS.BCST 84(R9), Z16, Z1
+	VCVTDQ2PS   Z15, Z15
+	VFMADD231PS Z15, Z1, Z14
+	ADDQ        $0x40, DI
+	ADDQ        R10, R9
+	DECQ        R11
+	JNZ         block
+	MOVQ        y+0(FP), AX
+	MOVQ        ys+8(FP), CX
+	SHLQ        $0x02, CX
+	VMOVUPS     Z0, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z2, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z4, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z6, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z8, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z10, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z12, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z14, (AX)
+	VZEROUPPER
+	RET
+
+// func int8x16x9VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int8, xs int, t *float32, ts int, blocks int, steps int, add bool)
+// Requires: AVX, AVX512F, AVX512VNNI
+TEXT ·int8x16x9VNNI(SB), NOSPLIT, $0-105
+	MOVQ    y+0(FP), AX
+	MOVQ    ys+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVB    add+104(FP), DL
+	TESTB   DL, DL
+	JZ      zero
+	VMOVUPS (AX), Z0
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z6
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z8
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z10
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z12
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z14
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z16
+	JMP     begin
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z2, Z2, Z2
+	VPXORD Z4, Z4, Z4
+	VPXORD Z6, Z6, Z6
+	VPXORD Z8, Z8, Z8
+	VPXORD Z10, Z10, Z10
+	VPXORD Z12, Z12, Z12
+	VPXORD Z14, Z14, Z14
+	VPXORD Z16, Z16, Z16
+
+begin:
+	MOVQ x+56(FP), AX
+	MOVQ xs+64(FP), CX
+	LEAQ (AX)(CX*2), DX
+	ADDQ CX, DX
+	LEAQ (DX)(CX*2), BX
+	ADDQ CX, BX
+	MOVQ w+16(FP), SI
+	MOVQ s+32(FP), DI
+	MOVQ m+40(FP), R8
+	MOVQ t+72(FP), R9
+	MOVQ ts+80(FP), R10
+	LEAQ (R10)(R10*2), R10
+	SHLQ $0x02, R10
+	MOVQ blocks+88(FP), R11
+
+block:
+	VPBROADCASTD 8(R9), Z1
+	VPBROADCASTD 20(R9), Z3
+	VPBROADCASTD 32(R9), Z5
+	VPBROADCASTD 44(R9), Z7
+	VPBROADCASTD 56(R9), Z9
+	VPBROADCASTD 68(R9), Z11
+	VPBROADCASTD 80(R9), Z13
+	VPBROADCASTD 92(R9), Z15
+	VPBROADCASTD 104(R9), Z17
+	MOVQ         steps+96(FP), R12
+
+step:
+	VMOVDQU32        (SI), Z18
+	VPDPBUSD.BCST    (AX), Z18, Z1
+	VPDPBUSD.BCST    (AX)(CX*1), Z18, Z3
+	VPDPBUSD.BCST    (AX)(CX*2), Z18, Z5
+	VPDPBUSD.BCST    (DX), Z18, Z7
+	VPDPBUSD.BCST    (DX)(CX*1), Z18, Z9
+	VPDPBUSD.BCST    (DX)(CX*2), Z18, Z11
+	VPDPBUSD.BCST    (BX), Z18, Z13
+	VPDPBUSD.BCST    (BX)(CX*1), Z18, Z15
+	VPDPBUSD.BCST    (BX)(CX*2), Z18, Z17
+	VMOVDQU32        64(SI), Z18
+	VPDPBUSD.BCST    4(AX), Z18, Z1
+	VPDPBUSD.BCST    4(AX)(CX*1), Z18, Z3
+	VPDPBUSD.BCST    4(AX)(CX*2), Z18, Z5
+	VPDPBUSD.BCST    4(DX), Z18, Z7
+	VPDPBUSD.BCST    4(DX)(CX*1), Z18, Z9
+	VPDPBUSD.BCST    4(DX)(CX*2), Z18, Z11
+	VPDPBUSD.BCST    4(BX), Z18, Z13
+	VPDPBUSD.BCST    4(BX)(CX*1), Z18, Z15
+	VPDPBUSD.BCST    4(BX)(CX*2), Z18, Z17
+	VMOVDQU32        128(SI), Z18
+	VPDPBUSD.BCST    8(AX), Z18, Z1
+	VPDPBUSD.BCST    8(AX)(CX*1), Z18, Z3
+	VPDPBUSD.BCST    8(AX)(CX*2), Z18, Z5
+	VPDPBUSD.BCST    8(DX), Z18, Z7
+	VPDPBUSD.BCST    8(DX)(CX*1), Z18, Z9
+	VPDPBUSD.BCST    8(DX)(CX*2), Z18, Z11
+	VPDPBUSD.BCST    8(BX), Z18, Z13
+	VPDPBUSD.BCST    8(BX)(CX*1), Z18, Z15
+	VPDPBUSD.BCST    8(BX)(CX*2), Z18, Z17
+	VMOVDQU32        192(SI), Z18
+	VPDPBUSD.BCST    12(AX), Z18, Z1
+	VPDPBUSD.BCST    12(AX)(CX*1), Z18, Z3
+	VPDPBUSD.BCST    12(AX)(CX*2), Z18, Z5
+	VPDPBUSD.BCST    12(DX), Z18, Z7
+	VPDPBUSD.BCST    12(DX)(CX*1), Z18, Z9
+	VPDPBUSD.BCST    12(DX)(CX*2), Z18, Z11
+	VPDPBUSD.BCST    12(BX), Z18, Z13
+	VPDPBUSD.BCST    12(BX)(CX*1), Z18, Z15
+	VPDPBUSD.BCST    12(BX)(CX*2), Z18, Z17
+	ADDQ             $0x00000100, SI
+	ADDQ             $0x10, AX
+	ADDQ             $0x10, DX
+	ADDQ             $0x10, BX
+	DECQ             R12
+	JNZ              step
+	TESTQ            R8, R8
+	JZ               scale
+	VMOVUPS          (R8), Z18
+	VFMADD231PS.BCST 4(R9), Z18, Z0
+	VFMADD231PS.BCST 16(R9), Z18, Z2
+	VFMADD231PS.BCST 28(R9), Z18, Z4
+	VFMADD231PS.BCST 40(R9), Z18, Z6
+	VFMADD231PS.BCST 52(R9), Z18, Z8
+	VFMADD231PS.BCST 64(R9), Z18, Z10
+	VFMADD231PS.BCST 76(R9), Z18, Z12
+	VFMADD231PS.BCST 88(R9), Z18, Z14
+	VFMADD231PS.BCST 100(R9), Z18, Z16
+	ADDQ             $0x40, R8
+
+scale:
+	VMOVUPS     (DI), Z18
+	VMULPS.BCST (R9), Z18, Z19
+	VCVTDQ2PS   Z1, Z1
+	VFMADD231PS Z1, Z19, Z0
+	VMULPS.BCST 12(R9), Z18, Z1
+	VCVTDQ2PS   Z3, Z3
+	VFMADD231PS Z3, Z1, Z2
+	VMULPS.BCST 24(R9), Z18, Z1
+	VCVTDQ2PS   Z5, Z5
+	VFMADD231PS Z5, Z1, Z4
+	VMULPS.BCST 36(R9), Z18, Z1
+	VCVTDQ2PS   Z7, Z7
+	VFMADD231PS Z7, Z1, Z6
+	VMULPS.BCST 48(R9), Z18, Z1
+	VCVTDQ2PS   Z9, Z9
+	VFMADD231PS Z9, Z1, Z8
+	VMULPS.BCST 60(R9), Z18, Z1
+	VCVTDQ2PS   Z11, Z11
+	VFMADD231PS Z11, Z1, Z10
+	VMULPS.BCST 72(R9), Z18, Z1
+	VCVTDQ2PS   Z13, Z13
+	VFMADD231PS Z13, Z1, Z12
+	VMULPS.BCST 84(R9), Z18, Z1
+	VCVTDQ2PS   Z15, Z15
+	VFMADD231PS Z15, Z1, Z14
+	VMULPS.BCST 96(R9), Z18, Z1
+	VCVTDQ2PS   Z17, Z17
+	VFMADD231PS Z17, Z1, Z16
+	ADDQ        $0x40, DI
+	ADDQ        R10, R9
+	DECQ        R11
+	JNZ         block
+	MOVQ        y+0(FP), AX
+	MOVQ        ys+8(FP), CX
+	SHLQ        $0x02, CX
+	VMOVUPS     Z0, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z2, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z4, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z6, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z8, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z10, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z12, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z14, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z16, (AX)
+	VZEROUPPER
+	RET
+
+// func int8x16x10VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int8, xs int, t *float32, ts int, blocks int, steps int, add bool)
+// Requires: AVX, AVX512F, AVX512VNNI
+TEXT ·int8x16x10VNNI(SB), NOSPLIT, $0-105
+	MOVQ    y+0(FP), AX
+	MOVQ    ys+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVB    add+104(FP), DL
+	TESTB   DL, DL
+	JZ      zero
+	VMOVUPS (AX), Z0
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z6
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z8
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z10
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z12
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z14
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z16
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z18
+	JMP     begin
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z2, Z2, Z2
+	VPXORD Z4, Z4, Z4
+	VPXORD Z6, Z6, Z6
+	VPXORD Z8, Z8, Z8
+	VPXORD Z10, Z10, Z10
+	VPXORD Z12, Z12, Z12
+	VPXORD Z14, Z14, Z14
+	VPXORD Z16, Z16, Z16
+	VPXORD Z18, Z18, Z18
+
+begin:
+	MOVQ x+56(FP), AX
+	MOVQ xs+64(FP), CX
+	LEAQ (AX)(CX*2), DX
+	ADDQ CX, DX
+	LEAQ (DX)(CX*2), BX
+	ADDQ CX, BX
+	LEAQ (BX)(CX*2), SI
+	ADDQ CX, SI
+	MOVQ w+16(FP), DI
+	MOVQ s+32(FP), R8
+	MOVQ m+40(FP), R9
+	MOVQ t+72(FP), R10
+	MOVQ ts+80(FP), R11
+	LEAQ (R11)(R11*2), R11
+	SHLQ $0x02, R11
+	MOVQ blocks+88(FP), R12
+
+block:
+	VPBROADCASTD 8(R10), Z1
+	VPBROADCASTD 20(R10), Z3
+	VPBROADCASTD 32(R10), Z5
+	VPBROADCASTD 44(R10), Z7
+	VPBROADCASTD 56(R10), Z9
+	VPBROADCASTD 68(R10), Z11
+	VPBROADCASTD 80(R10), Z13
+	VPBROADCASTD 92(R10), Z15
+	VPBROADCASTD 104(R10), Z17
+	VPBROADCASTD 116(R10), Z19
+	MOVQ         steps+96(FP), R13
+
+step:
+	VMOVDQU32        (DI), Z20
+	VPDPBUSD.BCST    (AX), Z20, Z1
+	VPDPBUSD.BCST    (AX)(CX*1), Z20, Z3
+	VPDPBUSD.BCST    (AX)(CX*2), Z20, Z5
+	VPDPBUSD.BCST    (DX), Z20, Z7
+	VPDPBUSD.BCST    (DX)(CX*1), Z20, Z9
+	VPDPBUSD.BCST    (DX)(CX*2), Z20, Z11
+	VPDPBUSD.BCST    (BX), Z20, Z13
+	VPDPBUSD.BCST    (BX)(CX*1), Z20, Z15
+	VPDPBUSD.BCST    (BX)(CX*2), Z20, Z17
+	VPDPBUSD.BCST    (SI), Z20, Z19
+	VMOVDQU32        64(DI), Z20
+	VPDPBUSD.BCST    4(AX), Z20, Z1
+	VPDPBUSD.BCST    4(AX)(CX*1), Z20, Z3
+	VPDPBUSD.BCST    4(AX)(CX*2), Z20, Z5
+	VPDPBUSD.BCST    4(DX), Z20, Z7
+	VPDPBUSD.BCST    4(DX)(CX*1), Z20, Z9
+	VPDPBUSD.BCST    4(DX)(CX*2), Z20, Z11
+	VPDPBUSD.BCST    4(BX), Z20, Z13
+	VPDPBUSD.BCST    4(BX)(CX*1), Z20, Z15
+	VPDPBUSD.BCST    4(BX)(CX*2), Z20, Z17
+	VPDPBUSD.BCST    4(SI), Z20, Z19
+	VMOVDQU32        128(DI), Z20
+	VPDPBUSD.BCST    8(AX), Z20, Z1
+	VPDPBUSD.BCST    8(AX)(CX*1), Z20, Z3
+	VPDPBUSD.BCST    8(AX)(CX*2), Z20, Z5
+	VPDPBUSD.BCST    8(DX), Z20, Z7
+	VPDPBUSD.BCST    8(DX)(CX*1), Z20, Z9
+	VPDPBUSD.BCST    8(DX)(CX*2), Z20, Z11
+	VPDPBUSD.BCST    8(BX), Z20, Z13
+	VPDPBUSD.BCST    8(BX)(CX*1), Z20, Z15
+	VPDPBUSD.BCST    8(BX)(CX*2), Z20, Z17
+	VPDPBUSD.BCST    8(SI), Z20, Z19
+	VMOVDQU32        192(DI), Z20
+	VPDPBUSD.BCST    12(AX), Z20, Z1
+	VPDPBUSD.BCST    12(AX)(CX*1), Z20, Z3
+	VPDPBUSD.BCST    12(AX)(CX*2), Z20, Z5
+	VPDPBUSD.BCST    12(DX), Z20, Z7
+	VPDPBUSD.BCST    12(DX)(CX*1), Z20, Z9
+	VPDPBUSD.BCST    12(DX)(CX*2), Z20, Z11
+	VPDPBUSD.BCST    12(BX), Z20, Z13
+	VPDPBUSD.BCST    12(BX)(CX*1), Z20, Z15
+	VPDPBUSD.BCST    12(BX)(CX*2), Z20, Z17
+	VPDPBUSD.BCST    12(SI), Z20, Z19
+	ADDQ             $0x00000100, DI
+	ADDQ             $0x10, AX
+	ADDQ             $0x10, DX
+	ADDQ             $0x10, BX
+	ADDQ             $0x10, SI
+	DECQ             R13
+	JNZ              step
+	TESTQ            R9, R9
+	JZ               scale
+	VMOVUPS          (R9), Z20
+	VFMADD231PS.BCST 4(R10), Z20, Z0
+	VFMADD231PS.BCST 16(R10), Z20, Z2
+	VFMADD231PS.BCST 28(R10), Z20, Z4
+	VFMADD231PS.BCST 40(R10), Z20, Z6
+	VFMADD231PS.BCST 52(R10), Z20, Z8
+	VFMADD231PS.BCST 64(R10), Z20, Z10
+	VFMADD231PS.BCST 76(R10), Z20, Z12
+	VFMADD231PS.BCST 88(R10), Z20, Z14
+	VFMADD231PS.BCST 100(R10), Z20, Z16
+	VFMADD231PS.BCST 112(R10), Z20, Z18
+	ADDQ             $0x40, R9
+
+scale:
+	VMOVUPS     (R8), Z20
+	VMULPS.BCST (R10), Z20, Z21
+	VCVTDQ2PS   Z1, Z1
+	VFMADD231PS Z1, Z21, Z0
+	VMULPS.BCST 12(R10), Z20, Z1
+	VCVTDQ2PS   Z3, Z3
+	VFMADD231PS Z3, Z1, Z2
+	VMULPS.BCST 24(R10), Z20, Z1
+	VCVTDQ2PS   Z5, Z5
+	VFMADD231PS Z5, Z1, Z4
+	VMULPS.BCST 36(R10), Z20, Z1
+	VCVTDQ2PS   Z7, Z7
+	VFMADD231PS Z7, Z1, Z6
+	VMULPS.BCST 48(R10), Z20, Z1
+	VCVTDQ2PS   Z9, Z9
+	VFMADD231PS Z9, Z1, Z8
+	VMULPS.BCST 60(R10), Z20, Z1
+	VCVTDQ2PS   Z11, Z11
+	VFMADD231PS Z11, Z1, Z10
+	VMULPS.BCST 72(R10), Z20, Z1
+	VCVTDQ2PS   Z13, Z13
+	VFMADD231PS Z13, Z1, Z12
+	VMULPS.BCST 84(R10), Z20, Z1
+	VCVTDQ2PS   Z15, Z15
+	VFMADD231PS Z15, Z1, Z14
+	VMULPS.BCST 96(R10), Z20, Z1
+	VCVTDQ2PS   Z17, Z17
+	VFMADD231PS Z17, Z1, Z16
+	VMULPS.BCST 108(R10), Z20, Z1
+	VCVTDQ2PS   Z19, Z19
+	VFMADD231PS Z19, Z1, Z18
+	ADDQ        $0x40, R8
+	ADDQ        R11, R10
+	DECQ        R12
+	JNZ         block
+	MOVQ        y+0(FP), AX
+	MOVQ        ys+8(FP), CX
+	SHLQ        $0x02, CX
+	VMOVUPS     Z0, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z2, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z4, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z6, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z8, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z10, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z12, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z14, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z16, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z18, (AX)
+	VZEROUPPER
+	RET
+
+// func int8x16x11VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int8, xs int, t *float32, ts int, blocks int, steps int, add bool)
+// Requires: AVX, AVX512F, AVX512VNNI
+TEXT ·int8x16x11VNNI(SB), NOSPLIT, $0-105
+	MOVQ    y+0(FP), AX
+	MOVQ    ys+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVB    add+104(FP), DL
+	TESTB   DL, DL
+	JZ      zero
+	VMOVUPS (AX), Z0
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z6
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z8
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z10
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z12
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z14
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z16
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z18
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z20
+	JMP     begin
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z2, Z2, Z2
+	VPXORD Z4, Z4, Z4
+	VPXORD Z6, Z6, Z6
+	VPXORD Z8, Z8, Z8
+	VPXORD Z10, Z10, Z10
+	VPXORD Z12, Z12, Z12
+	VPXORD Z14, Z14, Z14
+	VPXORD Z16, Z16, Z16
+	VPXORD Z18, Z18, Z18
+	VPXORD Z20, Z20, Z20
+
+begin:
+	MOVQ x+56(FP), AX
+	MOVQ xs+64(FP), CX
+	LEAQ (AX)(CX*2), DX
+	ADDQ CX, DX
+	LEAQ (DX)(CX*2), BX
+	ADDQ CX, BX
+	LEAQ (BX)(CX*2), SI
+	ADDQ CX, SI
+	MOVQ w+16(FP), DI
+	MOVQ s+32(FP), R8
+	MOVQ m+40(FP), R9
+	MOVQ t+72(FP), R10
+	MOVQ ts+80(FP), R11
+	LEAQ (R11)(R11*2), R11
+	SHLQ $0x02, R11
+	MOVQ blocks+88(FP), R12
+
+block:
+	VPBROADCASTD 8(R10), Z1
+	VPBROADCASTD 20(R10), Z3
+	VPBROADCASTD 32(R10), Z5
+	VPBROADCASTD 44(R10), Z7
+	VPBROADCASTD 56(R10), Z9
+	VPBROADCASTD 68(R10), Z11
+	VPBROADCASTD 80(R10), Z13
+	VPBROADCASTD 92(R10), Z15
+	VPBROADCASTD 104(R10), Z17
+	VPBROADCASTD 116(R10), Z19
+	VPBROADCASTD 128(R10), Z21
+	MOVQ         steps+96(FP), R13
+
+step:
+	VMOVDQU32        (DI), Z22
+	VPDPBUSD.BCST    (AX), Z22, Z1
+	VPDPBUSD.BCST    (AX)(CX*1), Z22, Z3
+	VPDPBUSD.BCST    (AX)(CX*2), Z22, Z5
+	VPDPBUSD.BCST    (DX), Z22, Z7
+	VPDPBUSD.BCST    (DX)(CX*1), Z22, Z9
+	VPDPBUSD.BCST    (DX)(CX*2), Z22, Z11
+	VPDPBUSD.BCST    (BX), Z22, Z13
+	VPDPBUSD.BCST    (BX)(CX*1), Z22, Z15
+	VPDPBUSD.BCST    (BX)(CX*2), Z22, Z17
+	VPDPBUSD.BCST    (SI), Z22, Z19
+	VPDPBUSD.BCST    (SI)(CX*1), Z22, Z21
+	VMOVDQU32        64(DI), Z22
+	VPDPBUSD.BCST    4(AX), Z22, Z1
+	VPDPBUSD.BCST    4(AX)(CX*1), Z22, Z3
+	VPDPBUSD.BCST    4(AX)(CX*2), Z22, Z5
+	VPDPBUSD.BCST    4(DX), Z22, Z7
+	VPDPBUSD.BCST    4(DX)(CX*1), Z22, Z9
+	VPDPBUSD.BCST    4(DX)(CX*2), Z22, Z11
+	VPDPBUSD.BCST    4(BX), Z22, Z13
+	VPDPBUSD.BCST    4(BX)(CX*1), Z22, Z15
+	VPDPBUSD.BCST    4(BX)(CX*2), Z22, Z17
+	VPDPBUSD.BCST    4(SI), Z22, Z19
+	VPDPBUSD.BCST    4(SI)(CX*1), Z22, Z21
+	VMOVDQU32        128(DI), Z22
+	VPDPBUSD.BCST    8(AX), Z22, Z1
+	VPDPBUSD.BCST    8(AX)(CX*1), Z22, Z3
+	VPDPBUSD.BCST    8(AX)(CX*2), Z22, Z5
+	VPDPBUSD.BCST    8(DX), Z22, Z7
+	VPDPBUSD.BCST    8(DX)(CX*1), Z22, Z9
+	VPDPBUSD.BCST    8(DX)(CX*2), Z22, Z11
+	VPDPBUSD.BCST    8(BX), Z22, Z13
+	VPDPBUSD.BCST    8(BX)(CX*1), Z22, Z15
+	VPDPBUSD.BCST    8(BX)(CX*2), Z22, Z17
+	VPDPBUSD.BCST    8(SI), Z22, Z19
+	VPDPBUSD.BCST    8(SI)(CX*1), Z22, Z21
+	VMOVDQU32        192(DI), Z22
+	VPDPBUSD.BCST    12(AX), Z22, Z1
+	VPDPBUSD.BCST    12(AX)(CX*1), Z22, Z3
+	VPDPBUSD.BCST    12(AX)(CX*2), Z22, Z5
+	VPDPBUSD.BCST    12(DX), Z22, Z7
+	VPDPBUSD.BCST    12(DX)(CX*1), Z22, Z9
+	VPDPBUSD.BCST    12(DX)(CX*2), Z22, Z11
+	VPDPBUSD.BCST    12(BX), Z22, Z13
+	VPDPBUSD.BCST    12(BX)(CX*1), Z22, Z15
+	VPDPBUSD.BCST    12(BX)(CX*2), Z22, Z17
+	VPDPBUSD.BCST    12(SI), Z22, Z19
+	VPDPBUSD.BCST    12(SI)(CX*1), Z22, Z21
+	ADDQ             $0x00000100, DI
+	ADDQ             $0x10, AX
+	ADDQ             $0x10, DX
+	ADDQ             $0x10, BX
+	ADDQ             $0x10, SI
+	DECQ             R13
+	JNZ              step
+	TESTQ            R9, R9
+	JZ               scale
+	VMOVUPS          (R9), Z22
+	VFMADD231PS.BCST 4(R10), Z22, Z0
+	VFMADD231PS.BCST 16(R10), Z22, Z2
+	VFMADD231PS.BCST 28(R10), Z22, Z4
+	VFMADD231PS.BCST 40(R10), Z22, Z6
+	VFMADD231PS.BCST 52(R10), Z22, Z8
+	VFMADD231PS.BCST 64(R10), Z22, Z10
+	VFMADD231PS.BCST 76(R10), Z22, Z12
+	VFMADD231PS.BCST 88(R10), Z22, Z14
+	VFMADD231PS.BCST 100(R10), Z22, Z16
+	VFMADD231PS.BCST 112(R10), Z22, Z18
+	VFMADD231PS.BCST 124(R10), Z22, Z20
+	ADDQ             $0x40, R9
+
+scale:
+	VMOVUPS     (R8), Z22
+	VMULPS.BCST (R10), Z22, Z23
+	VCVTDQ2PS   Z1, Z1
+	VFMADD231PS Z1, Z23, Z0
+	VMULPS.BCST 12(R10), Z22, Z1
+	VCVTDQ2PS   Z3, Z3
+	VFMADD231PS Z3, Z1, Z2
+	VMULPS.BCST 24(R10), Z22, Z1
+	VCVTDQ2PS   Z5, Z5
+	VFMADD231PS Z5, Z1, Z4
+	VMULPS.BCST 36(R10), Z22, Z1
+	VCVTDQ2PS   Z7, Z7
+	VFMADD231PS Z7, Z1, Z6
+	VMULPS.BCST 48(R10), Z22, Z1
+	VCVTDQ2PS   Z9, Z9
+	VFMADD231PS Z9, Z1, Z8
+	VMULPS.BCST 60(R10), Z22, Z1
+	VCVTDQ2PS   Z11, Z11
+	VFMADD231PS Z11, Z1, Z10
+	VMULPS.BCST 72(R10), Z22, Z1
+	VCVTDQ2PS   Z13, Z13
+	VFMADD231PS Z13, Z1, Z12
+	VMULPS.BCST 84(R10), Z22, Z1
+	VCVTDQ2PS   Z15, Z15
+	VFMADD231PS Z15, Z1, Z14
+	VMULPS.BCST 96(R10), Z22, Z1
+	VCVTDQ2PS   Z17, Z17
+	VFMADD231PS Z17, Z1, Z16
+	VMULPS.BCST 108(R10), Z22, Z1
+	VCVTDQ2PS   Z19, Z19
+	VFMADD231PS Z19, Z1, Z18
+	VMULPS.BCST 120(R10), Z22, Z1
+	VCVTDQ2PS   Z21, Z21
+	VFMADD231PS Z21, Z1, Z20
+	ADDQ        $0x40, R8
+	ADDQ        R11, R10
+	DECQ        R12
+	JNZ         block
+	MOVQ        y+0(FP), AX
+	MOVQ        ys+8(FP), CX
+	SHLQ        $0x02, CX
+	VMOVUPS     Z0, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z2, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z4, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z6, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z8, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z10, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z12, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z14, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z16, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z18, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z20, (AX)
+	VZEROUPPER
+	RET
+
+// func int8x16x12VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int8, xs int, t *float32, ts int, blocks int, steps int, add bool)
+// Requires: AVX, AVX512F, AVX512VNNI
+TEXT ·int8x16x12VNNI(SB), NOSPLIT, $0-105
+	MOVQ    y+0(FP), AX
+	MOVQ    ys+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVB    add+104(FP), DL
+	TESTB   DL, DL
+	JZ      zero
+	VMOVUPS (AX), Z0
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z6
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z8
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z10
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z12
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z14
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z16
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z18
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z20
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z22
+	JMP     begin
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z2, Z2, Z2
+	VPXORD Z4, Z4, Z4
+	VPXORD Z6, Z6, Z6
+	VPXORD Z8, Z8, Z8
+	VPXORD Z10, Z10, Z10
+	VPXORD Z12, Z12, Z12
+	VPXORD Z14, Z14, Z14
+	VPXORD Z16, Z16, Z16
+	VPXORD Z18, Z18, Z18
+	VPXORD Z20, Z20, Z20
+	VPXORD Z22, Z22, Z22
+
+begin:
+	MOVQ x+56(FP), AX
+	MOVQ xs+64(FP), CX
+	LEAQ (AX)(CX*2), DX
+	ADDQ CX, DX
+	LEAQ (DX)(CX*2), BX
+	ADDQ CX, BX
+	LEAQ (BX)(CX*2), SI
+	ADDQ CX, SI
+	MOVQ w+16(FP), DI
+	MOVQ s+32(FP), R8
+	MOVQ m+40(FP), R9
+	MOVQ t+72(FP), R10
+	MOVQ ts+80(FP), R11
+	LEAQ (R11)(R11*2), R11
+	SHLQ $0x02, R11
+	MOVQ blocks+88(FP), R12
+
+block:
+	VPBROADCASTD 8(R10), Z1
+	VPBROADCASTD 20(R10), Z3
+	VPBROADCASTD 32(R10), Z5
+	VPBROADCASTD 44(R10), Z7
+	VPBROADCASTD 56(R10), Z9
+	VPBROADCASTD 68(R10), Z11
+	VPBROADCASTD 80(R10), Z13
+	VPBROADCASTD 92(R10), Z15
+	VPBROADCASTD 104(R10), Z17
+	VPBROADCASTD 116(R10), Z19
+	VPBROADCASTD 128(R10), Z21
+	VPBROADCASTD 140(R10), Z23
+	MOVQ         steps+96(FP), R13
+
+step:
+	VMOVDQU32        (DI), Z24
+	VPDPBUSD.BCST    (AX), Z24, Z1
+	VPDPBUSD.BCST    (AX)(CX*1), Z24, Z3
+	VPDPBUSD.BCST    (AX)(CX*2), Z24, Z5
+	VPDPBUSD.BCST    (DX), Z24, Z7
+	VPDPBUSD.BCST    (DX)(CX*1), Z24, Z9
+	VPDPBUSD.BCST    (DX)(CX*2), Z24, Z11
+	VPDPBUSD.BCST    (BX), Z24, Z13
+	VPDPBUSD.BCST    (BX)(CX*1), Z24, Z15
+	VPDPBUSD.BCST    (BX)(CX*2), Z24, Z17
+	VPDPBUSD.BCST    (SI), Z24, Z19
+	VPDPBUSD.BCST    (SI)(CX*1), Z24, Z21
+	VPDPBUSD.BCST    (SI)(CX*2), Z24, Z23
+	VMOVDQU32        64(DI), Z24
+	VPDPBUSD.BCST    4(AX), Z24, Z1
+	VPDPBUSD.BCST    4(AX)(CX*1), Z24, Z3
+	VPDPBUSD.BCST    4(AX)(CX*2), Z24, Z5
+	VPDPBUSD.BCST    4(DX), Z24, Z7
+	VPDPBUSD.BCST    4(DX)(CX*1), Z24, Z9
+	VPDPBUSD.BCST    4(DX)(CX*2), Z24, Z11
+	VPDPBUSD.BCST    4(BX), Z24, Z13
+	VPDPBUSD.BCST    4(BX)(CX*1), Z24, Z15
+	VPDPBUSD.BCST    4(BX)(CX*2), Z24, Z17
+	VPDPBUSD.BCST    4(SI), Z24, Z19
+	VPDPBUSD.BCST    4(SI)(CX*1), Z24, Z21
+	VPDPBUSD.BCST    4(SI)(CX*2), Z24, Z23
+	VMOVDQU32        128(DI), Z24
+	VPDPBUSD.BCST    8(AX), Z24, Z1
+	VPDPBUSD.BCST    8(AX)(CX*1), Z24, Z3
+	VPDPBUSD.BCST    8(AX)(CX*2), Z24, Z5
+	VPDPBUSD.BCST    8(DX), Z24, Z7
+	VPDPBUSD.BCST    8(DX)(CX*1), Z24, Z9
+	VPDPBUSD.BCST    8(DX)(CX*2), Z24, Z11
+	VPDPBUSD.BCST    8(BX), Z24, Z13
+	VPDPBUSD.BCST    8(BX)(CX*1), Z24, Z15
+	VPDPBUSD.BCST    8(BX)(CX*2), Z24, Z17
+	VPDPBUSD.BCST    8(SI), Z24, Z19
+	VPDPBUSD.BCST    8(SI)(CX*1), Z24, Z21
+	VPDPBUSD.BCST    8(SI)(CX*2), Z24, Z23
+	VMOVDQU32        192(DI), Z24
+	VPDPBUSD.BCST    12(AX), Z24, Z1
+	VPDPBUSD.BCST    12(AX)(CX*1), Z24, Z3
+	VPDPBUSD.BCST    12(AX)(CX*2), Z24, Z5
+	VPDPBUSD.BCST    12(DX), Z24, Z7
+	VPDPBUSD.BCST    12(DX)(CX*1), Z24, Z9
+	VPDPBUSD.BCST    12(DX)(CX*2), Z24, Z11
+	VPDPBUSD.BCST    12(BX), Z24, Z13
+	VPDPBUSD.BCST    12(BX)(CX*1), Z24, Z15
+	VPDPBUSD.BCST    12(BX)(CX*2), Z24, Z17
+	VPDPBUSD.BCST    12(SI), Z24, Z19
+	VPDPBUSD.BCST    12(SI)(CX*1), Z24, Z21
+	VPDPBUSD.BCST    12(SI)(CX*2), Z24, Z23
+	ADDQ             $0x00000100, DI
+	ADDQ             $0x10, AX
+	ADDQ             $0x10, DX
+	ADDQ             $0x10, BX
+	ADDQ             $0x10, SI
+	DECQ             R13
+	JNZ              step
+	TESTQ            R9, R9
+	JZ               scale
+	VMOVUPS          (R9), Z24
+	VFMADD231PS.BCST 4(R10), Z24, Z0
+	VFMADD231PS.BCST 16(R10), Z24, Z2
+	VFMADD231PS.BCST 28(R10), Z24, Z4
+	VFMADD231PS.BCST 40(R10), Z24, Z6
+	VFMADD231PS.BCST 52(R10), Z24, Z8
+	VFMADD231PS.BCST 64(R10), Z24, Z10
+	VFMADD231PS.BCST 76(R10), Z24, Z12
+	VFMADD231PS.BCST 88(R10), Z24, Z14
+	VFMADD231PS.BCST 100(R10), Z24, Z16
+	VFMADD231PS.BCST 112(R10), Z24, Z18
+	VFMADD231PS.BCST 124(R10), Z24, Z20
+	VFMADD231PS.BCST 136(R10), Z24, Z22
+	ADDQ             $0x40, R9
+
+scale:
+	VMOVUPS     (R8), Z24
+	VMULPS.BCST (R10), Z24, Z25
+	VCVTDQ2PS   Z1, Z1
+	VFMADD231PS Z1, Z25, Z0
+	VMULPS.BCST 12(R10), Z24, Z1
+	VCVTDQ2PS   Z3, Z3
+	VFMADD231PS Z3, Z1, Z2
+	VMULPS.BCST 24(R10), Z24, Z1
+	VCVTDQ2PS   Z5, Z5
+	VFMADD231PS Z5, Z1, Z4
+	VMULPS.BCST 36(R10), Z24, Z1
+	VCVTDQ2PS   Z7, Z7
+	VFMADD231PS Z7, Z1, Z6
+	VMULPS.BCST 48(R10), Z24, Z1
+	VCVTDQ2PS   Z9, Z9
+	VFMADD231PS Z9, Z1, Z8
+	VMULPS.BCST 60(R10), Z24, Z1
+	VCVTDQ2PS   Z11, Z11
+	VFMADD231PS Z11, Z1, Z10
+	VMULPS.BCST 72(R10), Z24, Z1
+	VCVTDQ2PS   Z13, Z13
+	VFMADD231PS Z13, Z1, Z12
+	VMULPS.BCST 84(R10), Z24, Z1
+	VCVTDQ2PS   Z15, Z15
+	VFMADD231PS Z15, Z1, Z14
+	VMULPS.BCST 96(R10), Z24, Z1
+	VCVTDQ2PS   Z17, Z17
+	VFMADD231PS Z17, Z1, Z16
+	VMULPS.BCST 108(R10), Z24, Z1
+	VCVTDQ2PS   Z19, Z19
+	VFMADD231PS Z19, Z1, Z18
+	VMULPS.BCST 120(R10), Z24, Z1
+	VCVTDQ2PS   Z21, Z21
+	VFMADD231PS Z21, Z1, Z20
+	VMULPS.BCST 132(R10), Z24, Z1
+	VCVTDQ2PS   Z23, Z23
+	VFMADD231PS Z23, Z1, Z22
+	ADDQ        $0x40, R8
+	ADDQ        R11, R10
+	DECQ        R12
+	JNZ         block
+	MOVQ        y+0(FP), AX
+	MOVQ        ys+8(FP), CX
+	SHLQ        $0x02, CX
+	VMOVUPS     Z0, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z2, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z4, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z6, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z8, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z10, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z12, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z14, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z16, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z18, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z20, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z22, (AX)
+	VZEROUPPER
+	RET
+
+// func int8x64x1VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int8, xs int, t *float32, ts int, blocks int, steps int, add bool)
+// Requires: AVX, AVX512F, AVX512VNNI
+TEXT ·int8x64x1VNNI(SB), NOSPLIT, $0-105
+	MOVQ    y+0(FP), AX
+	MOVB    add+104(FP), CL
+	TESTB   CL, CL
+	JZ      zero
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z2
+	VMOVUPS 128(AX), Z4
+	VMOVUPS 192(AX), Z6
+	JMP     begin
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z2, Z2, Z2
+	VPXORD Z4, Z4, Z4
+	VPXORD Z6, Z6, Z6
+
+begin:
+	MOVQ x+56(FP), AX
+	MOVQ w+16(FP), CX
+	MOVQ ws+24(FP), DX
+	LEAQ (CX)(DX*2), BX
+	ADDQ DX, BX
+	MOVQ ss+48(FP), SI
+	SHLQ $0x02, SI
+	MOVQ s+32(FP), DI
+	LEAQ (DI)(SI*2), R8
+	ADDQ SI, R8
+	MOVQ m+40(FP), R9
+	LEAQ (R9)(SI*2), R10
+	ADDQ SI, R10
+	MOVQ t+72(FP), R11
+	MOVQ ts+80(FP), R12
+	LEAQ (R12)(R12*2), R12
+	SHLQ $0x02, R12
+	MOVQ blocks+88(FP), R13
+
+block:
+	VPBROADCASTD 8(R11), Z1
+	VPBROADCASTD 8(R11), Z3
+	VPBROADCASTD 8(R11), Z5
+	VPBROADCASTD 8(R11), Z7
+	MOVQ         steps+96(FP), R14
+
+step:
+	VMOVDQU32        (CX), Z8
+	VPDPBUSD.BCST    (AX), Z8, Z1
+	VMOVDQU32        (CX)(DX*1), Z8
+	VPDPBUSD.BCST    (AX), Z8, Z3
+	VMOVDQU32        (CX)(DX*2), Z8
+	VPDPBUSD.BCST    (AX), Z8, Z5
+	VMOVDQU32        (BX), Z8
+	VPDPBUSD.BCST    (AX), Z8, Z7
+	VMOVDQU32        64(CX), Z8
+	VPDPBUSD.BCST    4(AX), Z8, Z1
+	VMOVDQU32        64(CX)(DX*1), Z8
+	VPDPBUSD.BCST    4(AX), Z8, Z3
+	VMOVDQU32        64(CX)(DX*2), Z8
+	VPDPBUSD.BCST    4(AX), Z8, Z5
+	VMOVDQU32        64(BX), Z8
+	VPDPBUSD.BCST    4(AX), Z8, Z7
+	VMOVDQU32        128(CX), Z8
+	VPDPBUSD.BCST    8(AX), Z8, Z1
+	VMOVDQU32        128(CX)(DX*1), Z8
+	VPDPBUSD.BCST    8(AX), Z8, Z3
+	VMOVDQU32        128(CX)(DX*2), Z8
+	VPDPBUSD.BCST    8(AX), Z8, Z5
+	VMOVDQU32        128(BX), Z8
+	VPDPBUSD.BCST    8(AX), Z8, Z7
+	VMOVDQU32        192(CX), Z8
+	VPDPBUSD.BCST    12(AX), Z8, Z1
+	VMOVDQU32        192(CX)(DX*1), Z8
+	VPDPBUSD.BCST    12(AX), Z8, Z3
+	VMOVDQU32        192(CX)(DX*2), Z8
+	VPDPBUSD.BCST    12(AX), Z8, Z5
+	VMOVDQU32        192(BX), Z8
+	VPDPBUSD.BCST    12(AX), Z8, Z7
+	ADDQ             $0x00000100, CX
+	ADDQ             $0x00000100, BX
+	ADDQ             $0x10, AX
+	DECQ             R14
+	JNZ              step
+	TESTQ            R9, R9
+	JZ               scale
+	VMOVUPS          (R9), Z8
+	VFMADD231PS.BCST 4(R11), Z8, Z0
+	VMOVUPS          (R9)(SI*1), Z8
+	VFMADD231PS.BCST 4(R11), Z8, Z2
+	VMOVUPS          (R9)(SI*2), Z8
+	VFMADD231PS.BCST 4(R11), Z8, Z4
+	VMOVUPS          (R10), Z8
+	VFMADD231PS.BCST 4(R11), Z8, Z6
+	ADDQ             $0x40, R9
+	ADDQ             $0x40, R10
+
+scale:
+	VMOVUPS     (DI), Z8
+	VMULPS.BCST (R11), Z8, Z8
+	VCVTDQ2PS   Z1, Z1
+	VFMADD231PS Z1, Z8, Z0
+	VMOVUPS     (DI)(SI*1), Z1
+	VMULPS.BCST (R11), Z1, Z1
+	VCVTDQ2PS   Z3, Z3
+	VFMADD231PS Z3, Z1, Z2
+	VMOVUPS     (DI)(SI*2), Z1
+	VMULPS.BCST (R11), Z1, Z1
+	VCVTDQ2PS   Z5, Z5
+	VFMADD231PS Z5, Z1, Z4
+	VMOVUPS     (R8), Z1
+	VMULPS.BCST (R11), Z1, Z1
+	VCVTDQ2PS   Z7, Z7
+	VFMADD231PS Z7, Z1, Z6
+	ADDQ        $0x40, DI
+	ADDQ        $0x40, R8
+	ADDQ        R12, R11
+	DECQ        R13
+	JNZ         block
+	MOVQ        y+0(FP), AX
+	VMOVUPS     Z0, (AX)
+	VMOVUPS     Z2, 64(AX)
+	VMOVUPS     Z4, 128(AX)
+	VMOVUPS     Z6, 192(AX)
+	VZEROUPPER
+	RET
+
+// func int8x64x2VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int8, xs int, t *float32, ts int, blocks int, steps int, add bool)
+// Requires: AVX, AVX512F, AVX512VNNI
+TEXT ·int8x64x2VNNI(SB), NOSPLIT, $0-105
+	MOVQ    y+0(FP), AX
+	MOVQ    ys+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVB    add+104(FP), DL
+	TESTB   DL, DL
+	JZ      zero
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z2
+	VMOVUPS 128(AX), Z4
+	VMOVUPS 192(AX), Z6
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z8
+	VMOVUPS 64(AX), Z10
+	VMOVUPS 128(AX), Z12
+	VMOVUPS 192(AX), Z14
+	JMP     begin
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z2, Z2, Z2
+	VPXORD Z4, Z4, Z4
+	VPXORD Z6, Z6, Z6
+	VPXORD Z8, Z8, Z8
+	VPXORD Z10, Z10, Z10
+	VPXORD Z12, Z12, Z12
+	VPXORD Z14, Z14, Z14
+
+begin:
+	MOVQ x+56(FP), AX
+	MOVQ xs+64(FP), CX
+	MOVQ w+16(FP), DX
+	MOVQ ws+24(FP), BX
+	LEAQ (DX)(BX*2), SI
+	ADDQ BX, SI
+	MOVQ ss+48(FP), DI
+	SHLQ $0x02, DI
+	MOVQ s+32(FP), R8
+	LEAQ (R8)(DI*2), R9
+	ADDQ DI, R9
+	MOVQ m+40(FP), R10
+	LEAQ (R10)(DI*2), R11
+	ADDQ DI, R11
+	MOVQ t+72(FP), R12
+	MOVQ ts+80(FP), R13
+	LEAQ (R13)(R13*2), R13
+	SHLQ $0x02, R13
+	MOVQ blocks+88(FP), R14
+
+block:
+	VPBROADCASTD 8(R12), Z1
+	VPBROADCASTD 8(R12), Z3
+	VPBROADCASTD 8(R12), Z5
+	VPBROADCASTD 8(R12), Z7
+	VPBROADCASTD 20(R12), Z9
+	VPBROADCASTD 20(R12), Z11
+	VPBROADCASTD 20(R12), Z13
+	VPBROADCASTD 20(R12), Z15
+	MOVQ         steps+96(FP), R15
+
+step:
+	VMOVDQU32        (DX), Z16
+	VPDPBUSD.BCST    (AX), Z16, Z1
+	VPDPBUSD.BCST    (AX)(CX*1), Z16, Z9
+	VMOVDQU32        (DX)(BX*1), Z16
+	VPDPBUSD.BCST    (AX), Z16, Z3
+	VPDPBUSD.BCST    (AX)(CX*1), Z16, Z11
+	VMOVDQU32        (DX)(BX*2), Z16
+	VPDPBUSD.BCST    (AX), Z16, Z5
+	VPDPBUSD.BCST    (AX)(CX*1), Z16, Z13
+	VMOVDQU32        (SI), Z16
+	VPDPBUSD.BCST    (AX), Z16, Z7
+	VPDPBUSD.BCST    (AX)(CX*1), Z16, Z15
+	VMOVDQU32        64(DX), Z16
+	VPDPBUSD.BCST    4(AX), Z16, Z1
+	VPDPBUSD.BCST    4(AX)(CX*1), Z16, Z9
+	VMOVDQU32        64(DX)(BX*1), Z16
+	VPDPBUSD.BCST    4(AX), Z16, Z3
+	VPDPBUSD.BCST    4(AX)(CX*1), Z16, Z11
+	VMOVDQU32        64(DX)(BX*2), Z16
+	VPDPBUSD.BCST    4(AX), Z16, Z5
+	VPDPBUSD.BCST    4(AX)(CX*1), Z16, Z13
+	VMOVDQU32        64(SI), Z16
+	VPDPBUSD.BCST    4(AX), Z16, Z7
+	VPDPBUSD.BCST    4(AX)(CX*1), Z16, Z15
+	VMOVDQU32        128(DX), Z16
+	VPDPBUSD.BCST    8(AX), Z16, Z1
+	VPDPBUSD.BCST    8(AX)(CX*1), Z16, Z9
+	VMOVDQU32        128(DX)(BX*1), Z16
+	VPDPBUSD.BCST    8(AX), Z16, Z3
+	VPDPBUSD.BCST    8(AX)(CX*1), Z16, Z11
+	VMOVDQU32        128(DX)(BX*2), Z16
+	VPDPBUSD.BCST    8(AX), Z16, Z5
+	VPDPBUSD.BCST    8(AX)(CX*1), Z16, Z13
+	VMOVDQU32        128(SI), Z16
+	VPDPBUSD.BCST    8(AX), Z16, Z7
+	VPDPBUSD.BCST    8(AX)(CX*1), Z16, Z15
+	VMOVDQU32        192(DX), Z16
+	VPDPBUSD.BCST    12(AX), Z16, Z1
+	VPDPBUSD.BCST    12(AX)(CX*1), Z16, Z9
+	VMOVDQU32        192(DX)(BX*1), Z16
+	VPDPBUSD.BCST    12(AX), Z16, Z3
+	VPDPBUSD.BCST    12(AX)(CX*1), Z16, Z11
+	VMOVDQU32        192(DX)(BX*2), Z16
+	VPDPBUSD.BCST    12(AX), Z16, Z5
+	VPDPBUSD.BCST    12(AX)(CX*1), Z16, Z13
+	VMOVDQU32        192(SI), Z16
+	VPDPBUSD.BCST    12(AX), Z16, Z7
+	VPDPBUSD.BCST    12(AX)(CX*1), Z16, Z15
+	ADDQ             $0x00000100, DX
+	ADDQ             $0x00000100, SI
+	ADDQ             $0x10, AX
+	DECQ             R15
+	JNZ              step
+	TESTQ            R10, R10
+	JZ               scale
+	VMOVUPS          (R10), Z16
+	VFMADD231PS.BCST 4(R12), Z16, Z0
+	VFMADD231PS.BCST 16(R12), Z16, Z8
+	VMOVUPS          (R10)(DI*1), Z16
+	VFMADD231PS.BCST 4(R12), Z16, Z2
+	VFMADD231PS.BCST 16(R12), Z16, Z10
+	VMOVUPS          (R10)(DI*2), Z16
+	VFMADD231PS.BCST 4(R12), Z16, Z4
+	VFMADD231PS.BCST 16(R12), Z16, Z12
+	VMOVUPS          (R11), Z16
+	VFMADD231PS.BCST 4(R12), Z16, Z6
+	VFMADD231PS.BCST 16(R12), Z16, Z14
+	ADDQ             $0x40, R10
+	ADDQ             $0x40, R11
+
+scale:
+	VMOVUPS     (R8), Z16
+	VMULPS.BCST (R12), Z16, Z17
+	VCVTDQ2PS   Z1, Z1
+	VFMADD231PS Z1, Z17, Z0
+	VMULPS.BCST 12(R12), Z16, Z1
+	VCVTDQ2PS   Z9, Z9
+	VFMADD231PS Z9, Z1, Z8
+	VMOVUPS     (R8)(DI*1), Z1
+	VMULPS.BCST (R12), Z1, Z9
+	VCVTDQ2PS   Z3, Z3
+	VFMADD231PS Z3, Z9, Z2
+	VMULPS.BCST 12(R12), Z1, Z1
+	VCVTDQ2PS   Z11, Z11
+	VFMADD231PS Z11, Z1, Z10
+	VMOVUPS     (R8)(DI*2), Z1
+	VMULPS.BCST (R12), Z1, Z3
+	VCVTDQ2PS   Z5, Z5
+	VFMADD231PS Z5, Z3, Z4
+	VMULPS.BCST 12(R12), Z1, Z1
+	VCVTDQ2PS   Z13, Z13
+	VFMADD231PS Z13, Z1, Z12
+	VMOVUPS     (R9), Z1
+	VMULPS.BCST (R12), Z1, Z3
+	VCVTDQ2PS   Z7, Z7
+	VFMADD231PS Z7, Z3, Z6
+	VMULPS.BCST 12(R12), Z1, Z1
+	VCVTDQ2PS   Z15, Z15
+	VFMADD231PS Z15, Z1, Z14
+	ADDQ        $0x40, R8
+	ADDQ        $0x40, R9
+	ADDQ        R13, R12
+	DECQ        R14
+	JNZ         block
+	MOVQ        y+0(FP), AX
+	MOVQ        ys+8(FP), CX
+	SHLQ        $0x02, CX
+	VMOVUPS     Z0, (AX)
+	VMOVUPS     Z2, 64(AX)
+	VMOVUPS     Z4, 128(AX)
+	VMOVUPS     Z6, 192(AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z8, (AX)
+	VMOVUPS     Z10, 64(AX)
+	VMOVUPS     Z12, 128(AX)
+	VMOVUPS     Z14, 192(AX)
+	VZEROUPPER
+	RET
+
+// func int8x64x3VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int8, xs int, t *float32, ts int, blocks int, steps int, add bool)
+// Requires: AVX, AVX512F, AVX512VNNI
+TEXT ·int8x64x3VNNI(SB), NOSPLIT, $0-105
+	MOVQ    y+0(FP), AX
+	MOVQ    ys+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVB    add+104(FP), DL
+	TESTB   DL, DL
+	JZ      zero
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z2
+	VMOVUPS 128(AX), Z4
+	VMOVUPS 192(AX), Z6
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z8
+	VMOVUPS 64(AX), Z10
+	VMOVUPS 128(AX), Z12
+	VMOVUPS 192(AX), Z14
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z16
+	VMOVUPS 64(AX), Z18
+	VMOVUPS 128(AX), Z20
+	VMOVUPS 192(AX), Z22
+	JMP     begin
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z2, Z2, Z2
+	VPXORD Z4, Z4, Z4
+	VPXORD Z6, Z6, Z6
+	VPXORD Z8, Z8, Z8
+	VPXORD Z10, Z10, Z10
+	VPXORD Z12, Z12, Z12
+	VPXORD Z14, Z14, Z14
+	VPXORD Z16, Z16, Z16
+	VPXORD Z18, Z18, Z18
+	VPXORD Z20, Z20, Z20
+	VPXORD Z22, Z22, Z22
+
+begin:
+	MOVQ x+56(FP), AX
+	MOVQ xs+64(FP), CX
+	MOVQ w+16(FP), DX
+	MOVQ ws+24(FP), BX
+	LEAQ (DX)(BX*2), SI
+	ADDQ BX, SI
+	MOVQ ss+48(FP), DI
+	SHLQ $0x02, DI
+	MOVQ s+32(FP), R8
+	LEAQ (R8)(DI*2), R9
+	ADDQ DI, R9
+	MOVQ m+40(FP), R10
+	LEAQ (R10)(DI*2), R11
+	ADDQ DI, R11
+	MOVQ t+72(FP), R12
+	MOVQ ts+80(FP), R13
+	LEAQ (R13)(R13*2), R13
+	SHLQ $0x02, R13
+	MOVQ blocks+88(FP), R14
+
+block:
+	VPBROADCASTD 8(R12), Z1
+	VPBROADCASTD 8(R12), Z3
+	VPBROADCASTD 8(R12), Z5
+	VPBROADCASTD 8(R12), Z7
+	VPBROADCASTD 20(R12), Z9
+	VPBROADCASTD 20(R12), Z11
+	VPBROADCASTD 20(R12), Z13
+	VPBROADCASTD 20(R12), Z15
+	VPBROADCASTD 32(R12), Z17
+	VPBROADCASTD 32(R12), Z19
+	VPBROADCASTD 32(R12), Z21
+	VPBROADCASTD 32(R12), Z23
+	MOVQ         steps+96(FP), R15
+
+step:
+	VMOVDQU32        (DX), Z24
+	VPDPBUSD.BCST    (AX), Z24, Z1
+	VPDPBUSD.BCST    (AX)(CX*1), Z24, Z9
+	VPDPBUSD.BCST    (AX)(CX*2), Z24, Z17
+	VMOVDQU32        (DX)(BX*1), Z24
+	VPDPBUSD.BCST    (AX), Z24, Z3
+	VPDPBUSD.BCST    (AX)(CX*1), Z24, Z11
+	VPDPBUSD.BCST    (AX)(CX*2), Z24, Z19
+	VMOVDQU32        (DX)(BX*2), Z24
+	VPDPBUSD.BCST    (AX), Z24, Z5
+	VPDPBUSD.BCST    (AX)(CX*1), Z24, Z13
+	VPDPBUSD.BCST    (AX)(CX*2), Z24, Z21
+	VMOVDQU32        (SI), Z24
+	VPDPBUSD.BCST    (AX), Z24, Z7
+	VPDPBUSD.BCST    (AX)(CX*1), Z24, Z15
+	VPDPBUSD.BCST    (AX)(CX*2), Z24, Z23
+	VMOVDQU32        64(DX), Z24
+	VPDPBUSD.BCST    4(AX), Z24, Z1
+	VPDPBUSD.BCST    4(AX)(CX*1), Z24, Z9
+	VPDPBUSD.BCST    4(AX)(CX*2), Z24, Z17
+	VMOVDQU32        64(DX)(BX*1), Z24
+	VPDPBUSD.BCST    4(AX), Z24, Z3
+	VPDPBUSD.BCST    4(AX)(CX*1), Z24, Z11
+	VPDPBUSD.BCST    4(AX)(CX*2), Z24, Z19
+	VMOVDQU32        64(DX)(BX*2), Z24
+	VPDPBUSD.BCST    4(AX), Z24, Z5
+	VPDPBUSD.BCST    4(AX)(CX*1), Z24, Z13
+	VPDPBUSD.BCST    4(AX)(CX*2), Z24, Z21
+	VMOVDQU32        64(SI), Z24
+	VPDPBUSD.BCST    4(AX), Z24, Z7
+	VPDPBUSD.BCST    4(AX)(CX*1), Z24, Z15
+	VPDPBUSD.BCST    4(AX)(CX*2), Z24, Z23
+	VMOVDQU32        128(DX), Z24
+	VPDPBUSD.BCST    8(AX), Z24, Z1
+	VPDPBUSD.BCST    8(AX)(CX*1), Z24, Z9
+	VPDPBUSD.BCST    8(AX)(CX*2), Z24, Z17
+	VMOVDQU32        128(DX)(BX*1), Z24
+	VPDPBUSD.BCST    8(AX), Z24, Z3
+	VPDPBUSD.BCST    8(AX)(CX*1), Z24, Z11
+	VPDPBUSD.BCST    8(AX)(CX*2), Z24, Z19
+	VMOVDQU32        128(DX)(BX*2), Z24
+	VPDPBUSD.BCST    8(AX), Z24, Z5
+	VPDPBUSD.BCST    8(AX)(CX*1), Z24, Z13
+	VPDPBUSD.BCST    8(AX)(CX*2), Z24, Z21
+	VMOVDQU32        128(SI), Z24
+	VPDPBUSD.BCST    8(AX), Z24, Z7
+	VPDPBUSD.BCST    8(AX)(CX*1), Z24, Z15
+	VPDPBUSD.BCST    8(AX)(CX*2), Z24, Z23
+	VMOVDQU32        192(DX), Z24
+	VPDPBUSD.BCST    12(AX), Z24, Z1
+	VPDPBUSD.BCST    12(AX)(CX*1), Z24, Z9
+	VPDPBUSD.BCST    12(AX)(CX*2), Z24, Z17
+	VMOVDQU32        192(DX)(BX*1), Z24
+	VPDPBUSD.BCST    12(AX), Z24, Z3
+	VPDPBUSD.BCST    12(AX)(CX*1), Z24, Z11
+	VPDPBUSD.BCST    12(AX)(CX*2), Z24, Z19
+	VMOVDQU32        192(DX)(BX*2), Z24
+	VPDPBUSD.BCST    12(AX), Z24, Z5
+	VPDPBUSD.BCST    12(AX)(CX*1), Z24, Z13
+	VPDPBUSD.BCST    12(AX)(CX*2), Z24, Z21
+	VMOVDQU32        192(SI), Z24
+	VPDPBUSD.BCST    12(AX), Z24, Z7
+	VPDPBUSD.BCST    12(AX)(CX*1), Z24, Z15
+	VPDPBUSD.BCST    12(AX)(CX*2), Z24, Z23
+	ADDQ             $0x00000100, DX
+	ADDQ             $0x00000100, SI
+	ADDQ             $0x10, AX
+	DECQ             R15
+	JNZ              step
+	TESTQ            R10, R10
+	JZ               scale
+	VMOVUPS          (R10), Z24
+	VFMADD231PS.BCST 4(R12), Z24, Z0
+	VFMADD231PS.BCST 16(R12), Z24, Z8
+	VFMADD231PS.BCST 28(R12), Z24, Z16
+	VMOVUPS          (R10)(DI*1), Z24
+	VFMADD231PS.BCST 4(R12), Z24, Z2
+	VFMADD231PS.BCST 16(R12), Z24, Z10
+	VFMADD231PS.BCST 28(R12), Z24, Z18
+	VMOVUPS          (R10)(DI*2), Z24
+	VFMADD231PS.BCST 4(R12), Z24, Z4
+	VFMADD231PS.BCST 16(R12), Z24, Z12
+	VFMADD231PS.BCST 28(R12), Z24, Z20
+	VMOVUPS          (R11), Z24
+	VFMADD231PS.BCST 4(R12), Z24, Z6
+	VFMADD231PS.BCST 16(R12), Z24, Z14
+	VFMADD231PS.BCST 28(R12), Z24, Z22
+	ADDQ             $0x40, R10
+	ADDQ             $0x40, R11
+
+scale:
+	VMOVUPS     (R8), Z24
+	VMULPS.BCST (R12), Z24, Z25
+	VCVTDQ2PS   Z1, Z1
+	VFMADD231PS Z1, Z25, Z0
+	VMULPS.BCST 12(R12), Z24, Z1
+	VCVTDQ2PS   Z9, Z9
+	VFMADD231PS Z9, Z1, Z8
+	VMULPS.BCST 24(R12), Z24, Z1
+	VCVTDQ2PS   Z17, Z17
+	VFMADD231PS Z17, Z1, Z16
+	VMOVUPS     (R8)(DI*1), Z1
+	VMULPS.BCST (R12), Z1, Z9
+	VCVTDQ2PS   Z3, Z3
+	VFMADD231PS Z3, Z9, Z2
+	VMULPS.BCST 12(R12), Z1, Z3
+	VCVTDQ2PS   Z11, Z11
+	VFMADD231PS Z11, Z3, Z10
+	VMULPS.BCST 24(R12), Z1, Z1
+	VCVTDQ2PS   Z19, Z19
+	VFMADD231PS Z19, Z1, Z18
+	VMOVUPS     (R8)(DI*2), Z1
+	VMULPS.BCST (R12), Z1, Z3
+	VCVTDQ2PS   Z5, Z5
+	VFMADD231PS Z5, Z3, Z4
+	VMULPS.BCST 12(R12), Z1, Z3
+	VCVTDQ2PS   Z13, Z13
+	VFMADD231PS Z13, Z3, Z12
+	VMULPS.BCST 24(R12), Z1, Z1
+	VCVTDQ2PS   Z21, Z21
+	VFMADD231PS Z21, Z1, Z20
+	VMOVUPS     (R9), Z1
+	VMULPS.BCST (R12), Z1, Z3
+	VCVTDQ2PS   Z7, Z7
+	VFMADD231PS Z7, Z3, Z6
+	VMULPS.BCST 12(R12), Z1, Z3
+	VCVTDQ2PS   Z15, Z15
+	VFMADD231PS Z15, Z3, Z14
+	VMULPS.BCST 24(R12), Z1, Z1
+	VCVTDQ2PS   Z23, Z23
+	VFMADD231PS Z23, Z1, Z22
+	ADDQ        $0x40, R8
+	ADDQ        $0x40, R9
+	ADDQ        R13, R12
+	DECQ        R14
+	JNZ         block
+	MOVQ        y+0(FP), AX
+	MOVQ        ys+8(FP), CX
+	SHLQ        $0x02, CX
+	VMOVUPS     Z0, (AX)
+	VMOVUPS     Z2, 64(AX)
+	VMOVUPS     Z4, 128(AX)
+	VMOVUPS     Z6, 192(AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z8, (AX)
+	VMOVUPS     Z10, 64(AX)
+	VMOVUPS     Z12, 128(AX)
+	VMOVUPS     Z14, 192(AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z16, (AX)
+	VMOVUPS     Z18, 64(AX)
+	VMOVUPS     Z20, 128(AX)
+	VMOVUPS     Z22, 192(AX)
+	VZEROUPPER
+	RET
+
+// func int16x16x1VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int16, xs int, t *float32, ts int, blocks int, steps int, add bool)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+TEXT ·int16x16x1VNNI(SB), NOSPLIT, $0-105
+	MOVQ    y+0(FP), AX
+	MOVB    add+104(FP), CL
+	TESTB   CL, CL
+	JZ      zero
+	VMOVUPS (AX), Z0
+	JMP     begin
+
+zero:
+	VPXORD Z0, Z0, Z0
+
+begin:
+	MOVQ x+56(FP), AX
+	MOVQ w+16(FP), CX
+	MOVQ s+32(FP), DX
+	MOVQ m+40(FP), BX
+	MOVQ t+72(FP), SI
+	MOVQ ts+80(FP), DI
+	LEAQ (DI)(DI*2), DI
+	SHLQ $0x02, DI
+	MOVQ blocks+88(FP), R8
+
+block:
+	VPBROADCASTD 8(SI), Z1
+	MOVQ         steps+96(FP), R9
+
+step:
+	VMOVDQU32        (CX), Z2
+	VPSHUFB          widen0<>+0(SB), Z2, Z3
+	VPDPWSSD.BCST    (AX), Z3, Z1
+	VPSHUFB          widen1<>+0(SB), Z2, Z2
+	VPDPWSSD.BCST    4(AX), Z2, Z1
+	VMOVDQU32        64(CX), Z2
+	VPSHUFB          widen0<>+0(SB), Z2, Z3
+	VPDPWSSD.BCST    8(AX), Z3, Z1
+	VPSHUFB          widen1<>+0(SB), Z2, Z2
+	VPDPWSSD.BCST    12(AX), Z2, Z1
+	VMOVDQU32        128(CX), Z2
+	VPSHUFB          widen0<>+0(SB), Z2, Z3
+	VPDPWSSD.BCST    16(AX), Z3, Z1
+	VPSHUFB          widen1<>+0(SB), Z2, Z2
+	VPDPWSSD.BCST    20(AX), Z2, Z1
+	VMOVDQU32        192(CX), Z2
+	VPSHUFB          widen0<>+0(SB), Z2, Z3
+	VPDPWSSD.BCST    24(AX), Z3, Z1
+	VPSHUFB          widen1<>+0(SB), Z2, Z2
+	VPDPWSSD.BCST    28(AX), Z2, Z1
+	ADDQ             $0x00000100, CX
+	ADDQ             $0x20, AX
+	DECQ             R9
+	JNZ              step
+	TESTQ            BX, BX
+	JZ               scale
+	VMOVUPS          (BX), Z2
+	VFMADD231PS.BCST 4(SI), Z2, Z0
+	ADDQ             $0x40, BX
+
+scale:
+	VMOVUPS     (DX), Z2
+	VMULPS.BCST (SI), Z2, Z2
+	VCVTDQ2PS   Z1, Z1
+	VFMADD231PS Z1, Z2, Z0
+	ADDQ        $0x40, DX
+	ADDQ        DI, SI
+	DECQ        R8
+	JNZ         block
+	MOVQ        y+0(FP), AX
+	VMOVUPS     Z0, (AX)
+	VZEROUPPER
+	RET
+
+// func int16x16x2VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int16, xs int, t *float32, ts int, blocks int, steps int, add bool)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+TEXT ·int16x16x2VNNI(SB), NOSPLIT, $0-105
+	MOVQ    y+0(FP), AX
+	MOVQ    ys+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVB    add+104(FP), DL
+	TESTB   DL, DL
+	JZ      zero
+	VMOVUPS (AX), Z0
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	JMP     begin
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z2, Z2, Z2
+
+begin:
+	MOVQ x+56(FP), AX
+	MOVQ xs+64(FP), CX
+	SHLQ $0x01, CX
+	MOVQ w+16(FP), DX
+	MOVQ s+32(FP), BX
+	MOVQ m+40(FP), SI
+	MOVQ t+72(FP), DI
+	MOVQ ts+80(FP), R8
+	LEAQ (R8)(R8*2), R8
+	SHLQ $0x02, R8
+	MOVQ blocks+88(FP), R9
+
+block:
+	VPBROADCASTD 8(DI), Z1
+	VPBROADCASTD 20(DI), Z3
+	MOVQ         steps+96(FP), R10
+
+step:
+	VMOVDQU32        (DX), Z4
+	VPSHUFB          widen0<>+0(SB), Z4, Z5
+	VPDPWSSD.BCST    (AX), Z5, Z1
+	VPDPWSSD.BCST    (AX)(CX*1), Z5, Z3
+	VPSHUFB          widen1<>+0(SB), Z4, Z4
+	VPDPWSSD.BCST    4(AX), Z4, Z1
+	VPDPWSSD.BCST    4(AX)(CX*1), Z4, Z3
+	VMOVDQU32        64(DX), Z4
+	VPSHUFB          widen0<>+0(SB), Z4, Z5
+	VPDPWSSD.BCST    8(AX), Z5, Z1
+	VPDPWSSD.BCST    8(AX)(CX*1), Z5, Z3
+	VPSHUFB          widen1<>+0(SB), Z4, Z4
+	VPDPWSSD.BCST    12(AX), Z4, Z1
+	VPDPWSSD.BCST    12(AX)(CX*1), Z4, Z3
+	VMOVDQU32        128(DX), Z4
+	VPSHUFB          widen0<>+0(SB), Z4, Z5
+	VPDPWSSD.BCST    16(AX), Z5, Z1
+	VPDPWSSD.BCST    16(AX)(CX*1), Z5, Z3
+	VPSHUFB          widen1<>+0(SB), Z4, Z4
+	VPDPWSSD.BCST    20(AX), Z4, Z1
+	VPDPWSSD.BCST    20(AX)(CX*1), Z4, Z3
+	VMOVDQU32        192(DX), Z4
+	VPSHUFB          widen0<>+0(SB), Z4, Z5
+	VPDPWSSD.BCST    24(AX), Z5, Z1
+	VPDPWSSD.BCST    24(AX)(CX*1), Z5, Z3
+	VPSHUFB          widen1<>+0(SB), Z4, Z4
+	VPDPWSSD.BCST    28(AX), Z4, Z1
+	VPDPWSSD.BCST    28(AX)(CX*1), Z4, Z3
+	ADDQ             $0x00000100, DX
+	ADDQ             $0x20, AX
+	DECQ             R10
+	JNZ              step
+	TESTQ            SI, SI
+	JZ               scale
+	VMOVUPS          (SI), Z4
+	VFMADD231PS.BCST 4(DI), Z4, Z0
+	VFMADD231PS.BCST 16(DI), Z4, Z2
+	ADDQ             $0x40, SI
+
+scale:
+	VMOVUPS     (BX), Z4
+	VMULPS.BCST (DI), Z4, Z5
+	VCVTDQ2PS   Z1, Z1
+	VFMADD231PS Z1, Z5, Z0
+	VMULPS.BCST 12(DI), Z4, Z1
+	VCVTDQ2PS   Z3, Z3
+	VFMADD231PS Z3, Z1, Z2
+	ADDQ        $0x40, BX
+	ADDQ        R8, DI
+	DECQ        R9
+	JNZ         block
+	MOVQ        y+0(FP), AX
+	MOVQ        ys+8(FP), CX
+	SHLQ        $0x02, CX
+	VMOVUPS     Z0, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z2, (AX)
+	VZEROUPPER
+	RET
+
+// func int16x16x3VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int16, xs int, t *float32, ts int, blocks int, steps int, add bool)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+TEXT ·int16x16x3VNNI(SB), NOSPLIT, $0-105
+	MOVQ    y+0(FP), AX
+	MOVQ    ys+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVB    add+104(FP), DL
+	TESTB   DL, DL
+	JZ      zero
+	VMOVUPS (AX), Z0
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	JMP     begin
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z2, Z2, Z2
+	VPXORD Z4, Z4, Z4
+
+begin:
+	MOVQ x+56(FP), AX
+	MOVQ xs+64(FP), CX
+	SHLQ $0x01, CX
+	MOVQ w+16(FP), DX
+	MOVQ s+32(FP), BX
+	MOVQ m+40(FP), SI
+	MOVQ t+72(FP), DI
+	MOVQ ts+80(FP), R8
+	LEAQ (R8)(R8*2), R8
+	SHLQ $0x02, R8
+	MOVQ blocks+88(FP), R9
+
+block:
+	VPBROADCASTD 8(DI), Z1
+	VPBROADCASTD 20(DI), Z3
+	VPBROADCASTD 32(DI), Z5
+	MOVQ         steps+96(FP), R10
+
+step:
+	VMOVDQU32        (DX), Z6
+	VPSHUFB          widen0<>+0(SB), Z6, Z7
+	VPDPWSSD.BCST    (AX), Z7, Z1
+	VPDPWSSD.BCST    (AX)(CX*1), Z7, Z3
+	VPDPWSSD.BCST    (AX)(CX*2), Z7, Z5
+	VPSHUFB          widen1<>+0(SB), Z6, Z6
+	VPDPWSSD.BCST    4(AX), Z6, Z1
+	VPDPWSSD.BCST    4(AX)(CX*1), Z6, Z3
+	VPDPWSSD.BCST    4(AX)(CX*2), Z6, Z5
+	VMOVDQU32        64(DX), Z6
+	VPSHUFB          widen0<>+0(SB), Z6, Z7
+	VPDPWSSD.BCST    8(AX), Z7, Z1
+	VPDPWSSD.BCST    8(AX)(CX*1), Z7, Z3
+	VPDPWSSD.BCST    8(AX)(CX*2), Z7, Z5
+	VPSHUFB          widen1<>+0(SB), Z6, Z6
+	VPDPWSSD.BCST    12(AX), Z6, Z1
+	VPDPWSSD.BCST    12(AX)(CX*1), Z6, Z3
+	VPDPWSSD.BCST    12(AX)(CX*2), Z6, Z5
+	VMOVDQU32        128(DX), Z6
+	VPSHUFB          widen0<>+0(SB), Z6, Z7
+	VPDPWSSD.BCST    16(AX), Z7, Z1
+	VPDPWSSD.BCST    16(AX)(CX*1), Z7, Z3
+	VPDPWSSD.BCST    16(AX)(CX*2), Z7, Z5
+	VPSHUFB          widen1<>+0(SB), Z6, Z6
+	VPDPWSSD.BCST    20(AX), Z6, Z1
+	VPDPWSSD.BCST    20(AX)(CX*1), Z6, Z3
+	VPDPWSSD.BCST    20(AX)(CX*2), Z6, Z5
+	VMOVDQU32        192(DX), Z6
+	VPSHUFB          widen0<>+0(SB), Z6, Z7
+	VPDPWSSD.BCST    24(AX), Z7, Z1
+	VPDPWSSD.BCST    24(AX)(CX*1), Z7, Z3
+	VPDPWSSD.BCST    24(AX)(CX*2), Z7, Z5
+	VPSHUFB          widen1<>+0(SB), Z6, Z6
+	VPDPWSSD.BCST    28(AX), Z6, Z1
+	VPDPWSSD.BCST    28(AX)(CX*1), Z6, Z3
+	VPDPWSSD.BCST    28(AX)(CX*2), Z6, Z5
+	ADDQ             $0x00000100, DX
+	ADDQ             $0x20, AX
+	DECQ             R10
+	JNZ              step
+	TESTQ            SI, SI
+	JZ               scale
+	VMOVUPS          (SI), Z6
+	VFMADD231PS.BCST 4(DI), Z6, Z0
+	VFMADD231PS.BCST 16(DI), Z6, Z2
+	VFMADD231PS.BCST 28(DI), Z6, Z4
+	ADDQ             $0x40, SI
+
+scale:
+	VMOVUPS     (BX), Z6
+	VMULPS.BCST (DI), Z6, Z7
+	VCVTDQ2PS   Z1, Z1
+	VFMADD231PS Z1, Z7, Z0
+	VMULPS.BCST 12(DI), Z6, Z1
+	VCVTDQ2PS   Z3, Z3
+	VFMADD231PS Z3, Z1, Z2
+	VMULPS.BCST 24(DI), Z6, Z1
+	VCVTDQ2PS   Z5, Z5
+	VFMADD231PS Z5, Z1, Z4
+	ADDQ        $0x40, BX
+	ADDQ        R8, DI
+	DECQ        R9
+	JNZ         block
+	MOVQ        y+0(FP), AX
+	MOVQ        ys+8(FP), CX
+	SHLQ        $0x02, CX
+	VMOVUPS     Z0, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z2, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z4, (AX)
+	VZEROUPPER
+	RET
+
+// func int16x16x4VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int16, xs int, t *float32, ts int, blocks int, steps int, add bool)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+TEXT ·int16x16x4VNNI(SB), NOSPLIT, $0-105
+	MOVQ    y+0(FP), AX
+	MOVQ    ys+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVB    add+104(FP), DL
+	TESTB   DL, DL
+	JZ      zero
+	VMOVUPS (AX), Z0
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z6
+	JMP     begin
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z2, Z2, Z2
+	VPXORD Z4, Z4, Z4
+	VPXORD Z6, Z6, Z6
+
+begin:
+	MOVQ x+56(FP), AX
+	MOVQ xs+64(FP), CX
+	SHLQ $0x01, CX
+	LEAQ (AX)(CX*2), DX
+	ADDQ CX, DX
+	MOVQ w+16(FP), BX
+	MOVQ s+32(FP), SI
+	MOVQ m+40(FP), DI
+	MOVQ t+72(FP), R8
+	MOVQ ts+80(FP), R9
+	LEAQ (R9)(R9*2), R9
+	SHLQ $0x02, R9
+	MOVQ blocks+88(FP), R10
+
+block:
+	VPBROADCASTD 8(R8), Z1
+	VPBROADCASTD 20(R8), Z3
+	VPBROADCASTD 32(R8), Z5
+	VPBROADCASTD 44(R8), Z7
+	MOVQ         steps+96(FP), R11
+
+step:
+	VMOVDQU32        (BX), Z8
+	VPSHUFB          widen0<>+0(SB), Z8, Z9
+	VPDPWSSD.BCST    (AX), Z9, Z1
+	VPDPWSSD.BCST    (AX)(CX*1), Z9, Z3
+	VPDPWSSD.BCST    (AX)(CX*2), Z9, Z5
+	VPDPWSSD.BCST    (DX), Z9, Z7
+	VPSHUFB          widen1<>+0(SB), Z8, Z8
+	VPDPWSSD.BCST    4(AX), Z8, Z1
+	VPDPWSSD.BCST    4(AX)(CX*1), Z8, Z3
+	VPDPWSSD.BCST    4(AX)(CX*2), Z8, Z5
+	VPDPWSSD.BCST    4(DX), Z8, Z7
+	VMOVDQU32        64(BX), Z8
+	VPSHUFB          widen0<>+0(SB), Z8, Z9
+	VPDPWSSD.BCST    8(AX), Z9, Z1
+	VPDPWSSD.BCST    8(AX)(CX*1), Z9, Z3
+	VPDPWSSD.BCST    8(AX)(CX*2), Z9, Z5
+	VPDPWSSD.BCST    8(DX), Z9, Z7
+	VPSHUFB          widen1<>+0(SB), Z8, Z8
+	VPDPWSSD.BCST    12(AX), Z8, Z1
+	VPDPWSSD.BCST    12(AX)(CX*1), Z8, Z3
+	VPDPWSSD.BCST    12(AX)(CX*2), Z8, Z5
+	VPDPWSSD.BCST    12(DX), Z8, Z7
+	VMOVDQU32        128(BX), Z8
+	VPSHUFB          widen0<>+0(SB), Z8, Z9
+	VPDPWSSD.BCST    16(AX), Z9, Z1
+	VPDPWSSD.BCST    16(AX)(CX*1), Z9, Z3
+	VPDPWSSD.BCST    16(AX)(CX*2), Z9, Z5
+	VPDPWSSD.BCST    16(DX), Z9, Z7
+	VPSHUFB          widen1<>+0(SB), Z8, Z8
+	VPDPWSSD.BCST    20(AX), Z8, Z1
+	VPDPWSSD.BCST    20(AX)(CX*1), Z8, Z3
+	VPDPWSSD.BCST    20(AX)(CX*2), Z8, Z5
+	VPDPWSSD.BCST    20(DX), Z8, Z7
+	VMOVDQU32        192(BX), Z8
+	VPSHUFB          widen0<>+0(SB), Z8, Z9
+	VPDPWSSD.BCST    24(AX), Z9, Z1
+	VPDPWSSD.BCST    24(AX)(CX*1), Z9, Z3
+	VPDPWSSD.BCST    24(AX)(CX*2), Z9, Z5
+	VPDPWSSD.BCST    24(DX), Z9, Z7
+	VPSHUFB          widen1<>+0(SB), Z8, Z8
+	VPDPWSSD.BCST    28(AX), Z8, Z1
+	VPDPWSSD.BCST    28(AX)(CX*1), Z8, Z3
+	VPDPWSSD.BCST    28(AX)(CX*2), Z8, Z5
+	VPDPWSSD.BCST    28(DX), Z8, Z7
+	ADDQ             $0x00000100, BX
+	ADDQ             $0x20, AX
+	ADDQ             $0x20, DX
+	DECQ             R11
+	JNZ              step
+	TESTQ            DI, DI
+	JZ               scale
+	VMOVUPS          (DI), Z8
+	VFMADD231PS.BCST 4(R8), Z8, Z0
+	VFMADD231PS.BCST 16(R8), Z8, Z2
+	VFMADD231PS.BCST 28(R8), Z8, Z4
+	VFMADD231PS.BCST 40(R8), Z8, Z6
+	ADDQ             $0x40, DI
+
+scale:
+	VMOVUPS     (SI), Z8
+	VMULPS.BCST (R8), Z8, Z9
+	VCVTDQ2PS   Z1, Z1
+	VFMADD231PS Z1, Z9, Z0
+	VMULPS.BCST 12(R8), Z8, Z1
+	VCVTDQ2PS   Z3, Z3
+	VFMADD231PS Z3, Z1, Z2
+	VMULPS.BCST 24(R8), Z8, Z1
+	VCVTDQ2PS   Z5, Z5
+	VFMADD231PS Z5, Z1, Z4
+	VMULPS.BCST 36(R8), Z8, Z1
+	VCVTDQ2PS   Z7, Z7
+	VFMADD231PS Z7, Z1, Z6
+	ADDQ        $0x40, SI
+	ADDQ        R9, R8
+	DECQ        R10
+	JNZ         block
+	MOVQ        y+0(FP), AX
+	MOVQ        ys+8(FP), CX
+	SHLQ        $0x02, CX
+	VMOVUPS     Z0, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z2, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z4, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z6, (AX)
+	VZEROUPPER
+	RET
+
+// func int16x16x5VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int16, xs int, t *float32, ts int, blocks int, steps int, add bool)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+TEXT ·int16x16x5VNNI(SB), NOSPLIT, $0-105
+	MOVQ    y+0(FP), AX
+	MOVQ    ys+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVB    add+104(FP), DL
+	TESTB   DL, DL
+	JZ      zero
+	VMOVUPS (AX), Z0
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z6
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z8
+	JMP     begin
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z2, Z2, Z2
+	VPXORD Z4, Z4, Z4
+	VPXORD Z6, Z6, Z6
+	VPXORD Z8, Z8, Z8
+
+begin:
+	MOVQ x+56(FP), AX
+	MOVQ xs+64(FP), CX
+	SHLQ $0x01, CX
+	LEAQ (AX)(CX*2), DX
+	ADDQ CX, DX
+	MOVQ w+16(FP), BX
+	MOVQ s+32(FP), SI
+	MOVQ m+40(FP), DI
+	MOVQ t+72(FP), R8
+	MOVQ ts+80(FP), R9
+	LEAQ (R9)(R9*2), R9
+	SHLQ $0x02, R9
+	MOVQ blocks+88(FP), R10
+
+block:
+	VPBROADCASTD 8(R8), Z1
+	VPBROADCASTD 20(R8), Z3
+	VPBROADCASTD 32(R8), Z5
+	VPBROADCASTD 44(R8), Z7
+	VPBROADCASTD 56(R8), Z9
+	MOVQ         steps+96(FP), R11
+
+step:
+	VMOVDQU32        (BX), Z10
+	VPSHUFB          widen0<>+0(SB), Z10, Z11
+	VPDPWSSD.BCST    (AX), Z11, Z1
+	VPDPWSSD.BCST    (AX)(CX*1), Z11, Z3
+	VPDPWSSD.BCST    (AX)(CX*2), Z11, Z5
+	VPDPWSSD.BCST    (DX), Z11, Z7
+	VPDPWSSD.BCST    (DX)(CX*1), Z11, Z9
+	VPSHUFB          widen1<>+0(SB), Z10, Z10
+	VPDPWSSD.BCST    4(AX), Z10, Z1
+	VPDPWSSD.BCST    4(AX)(CX*1), Z10, Z3
+	VPDPWSSD.BCST    4(AX)(CX*2), Z10, Z5
+	VPDPWSSD.BCST    4(DX), Z10, Z7
+	VPDPWSSD.BCST    4(DX)(CX*1), Z10, Z9
+	VMOVDQU32        64(BX), Z10
+	VPSHUFB          widen0<>+0(SB), Z10, Z11
+	VPDPWSSD.BCST    8(AX), Z11, Z1
+	VPDPWSSD.BCST    8(AX)(CX*1), Z11, Z3
+	VPDPWSSD.BCST    8(AX)(CX*2), Z11, Z5
+	VPDPWSSD.BCST    8(DX), Z11, Z7
+	VPDPWSSD.BCST    8(DX)(CX*1), Z11, Z9
+	VPSHUFB          widen1<>+0(SB), Z10, Z10
+	VPDPWSSD.BCST    12(AX), Z10, Z1
+	VPDPWSSD.BCST    12(AX)(CX*1), Z10, Z3
+	VPDPWSSD.BCST    12(AX)(CX*2), Z10, Z5
+	VPDPWSSD.BCST    12(DX), Z10, Z7
+	VPDPWSSD.BCST    12(DX)(CX*1), Z10, Z9
+	VMOVDQU32        128(BX), Z10
+	VPSHUFB          widen0<>+0(SB), Z10, Z11
+	VPDPWSSD.BCST    16(AX), Z11, Z1
+	VPDPWSSD.BCST    16(AX)(CX*1), Z11, Z3
+	VPDPWSSD.BCST    16(AX)(CX*2), Z11, Z5
+	VPDPWSSD.BCST    16(DX), Z11, Z7
+	VPDPWSSD.BCST    16(DX)(CX*1), Z11, Z9
+	VPSHUFB          widen1<>+0(SB), Z10, Z10
+	VPDPWSSD.BCST    20(AX), Z10, Z1
+	VPDPWSSD.BCST    20(AX)(CX*1), Z10, Z3
+	VPDPWSSD.BCST    20(AX)(CX*2), Z10, Z5
+	VPDPWSSD.BCST    20(DX), Z10, Z7
+	VPDPWSSD.BCST    20(DX)(CX*1), Z10, Z9
+	VMOVDQU32        192(BX), Z10
+	VPSHUFB          widen0<>+0(SB), Z10, Z11
+	VPDPWSSD.BCST    24(AX), Z11, Z1
+	VPDPWSSD.BCST    24(AX)(CX*1), Z11, Z3
+	VPDPWSSD.BCST    24(AX)(CX*2), Z11, Z5
+	VPDPWSSD.BCST    24(DX), Z11, Z7
+	VPDPWSSD.BCST    24(DX)(CX*1), Z11, Z9
+	VPSHUFB          widen1<>+0(SB), Z10, Z10
+	VPDPWSSD.BCST    28(AX), Z10, Z1
+	VPDPWSSD.BCST    28(AX)(CX*1), Z10, Z3
+	VPDPWSSD.BCST    28(AX)(CX*2), Z10, Z5
+	VPDPWSSD.BCST    28(DX), Z10, Z7
+	VPDPWSSD.BCST    28(DX)(CX*1), Z10, Z9
+	ADDQ             $0x00000100, BX
+	ADDQ             $0x20, AX
+	ADDQ             $0x20, DX
+	DECQ             R11
+	JNZ              step
+	TESTQ            DI, DI
+	JZ               scale
+	VMOVUPS          (DI), Z10
+	VFMADD231PS.BCST 4(R8), Z10, Z0
+	VFMADD231PS.BCST 16(R8), Z10, Z2
+	VFMADD231PS.BCST 28(R8), Z10, Z4
+	VFMADD231PS.BCST 40(R8), Z10, Z6
+	VFMADD231PS.BCST 52(R8), Z10, Z8
+	ADDQ             $0x40, DI
+
+scale:
+	VMOVUPS     (SI), Z10
+	VMULPS.BCST (R8), Z10, Z11
+	VCVTDQ2PS   Z1, Z1
+	VFMADD231PS Z1, Z11, Z0
+	VMULPS.BCST 12(R8), Z10, Z1
+	VCVTDQ2PS   Z3, Z3
+	VFMADD231PS Z3, Z1, Z2
+	VMULPS.BCST 24(R8), Z10, Z1
+	VCVTDQ2PS   Z5, Z5
+	VFMADD231PS Z5, Z1, Z4
+	VMULPS.BCST 36(R8), Z10, Z1
+	VCVTDQ2PS   Z7, Z7
+	VFMADD231PS Z7, Z1, Z6
+	VMULPS.BCST 48(R8), Z10, Z1
+	VCVTDQ2PS   Z9, Z9
+	VFMADD231PS Z9, Z1, Z8
+	ADDQ        $0x40, SI
+	ADDQ        R9, R8
+	DECQ        R10
+	JNZ         block
+	MOVQ        y+0(FP), AX
+	MOVQ        ys+8(FP), CX
+	SHLQ        $0x02, CX
+	VMOVUPS     Z0, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z2, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z4, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z6, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z8, (AX)
+	VZEROUPPER
+	RET
+
+// func int16x16x6VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int16, xs int, t *float32, ts int, blocks int, steps int, add bool)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+TEXT ·int16x16x6VNNI(SB), NOSPLIT, $0-105
+	MOVQ    y+0(FP), AX
+	MOVQ    ys+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVB    add+104(FP), DL
+	TESTB   DL, DL
+	JZ      zero
+	VMOVUPS (AX), Z0
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z6
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z8
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z10
+	JMP     begin
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z2, Z2, Z2
+	VPXORD Z4, Z4, Z4
+	VPXORD Z6, Z6, Z6
+	VPXORD Z8, Z8, Z8
+	VPXORD Z10, Z10, Z10
+
+begin:
+	MOVQ x+56(FP), AX
+	MOVQ xs+64(FP), CX
+	SHLQ $0x01, CX
+	LEAQ (AX)(CX*2), DX
+	ADDQ CX, DX
+	MOVQ w+16(FP), BX
+	MOVQ s+32(FP), SI
+	MOVQ m+40(FP), DI
+	MOVQ t+72(FP), R8
+	MOVQ ts+80(FP), R9
+	LEAQ (R9)(R9*2), R9
+	SHLQ $0x02, R9
+	MOVQ blocks+88(FP), R10
+
+block:
+	VPBROADCASTD 8(R8), Z1
+	VPBROADCASTD 20(R8), Z3
+	VPBROADCASTD 32(R8), Z5
+	VPBROADCASTD 44(R8), Z7
+	VPBROADCASTD 56(R8), Z9
+	VPBROADCASTD 68(R8), Z11
+	MOVQ         steps+96(FP), R11
+
+step:
+	VMOVDQU32        (BX), Z12
+	VPSHUFB          widen0<>+0(SB), Z12, Z13
+	VPDPWSSD.BCST    (AX), Z13, Z1
+	VPDPWSSD.BCST    (AX)(CX*1), Z13, Z3
+	VPDPWSSD.BCST    (AX)(CX*2), Z13, Z5
+	VPDPWSSD.BCST    (DX), Z13, Z7
+	VPDPWSSD.BCST    (DX)(CX*1), Z13, Z9
+	VPDPWSSD.BCST    (DX)(CX*2), Z13, Z11
+	VPSHUFB          widen1<>+0(SB), Z12, Z12
+	VPDPWSSD.BCST    4(AX), Z12, Z1
+	VPDPWSSD.BCST    4(AX)(CX*1), Z12, Z3
+	VPDPWSSD.BCST    4(AX)(CX*2), Z12, Z5
+	VPDPWSSD.BCST    4(DX), Z12, Z7
+	VPDPWSSD.BCST    4(DX)(CX*1), Z12, Z9
+	VPDPWSSD.BCST    4(DX)(CX*2), Z12, Z11
+	VMOVDQU32        64(BX), Z12
+	VPSHUFB          widen0<>+0(SB), Z12, Z13
+	VPDPWSSD.BCST    8(AX), Z13, Z1
+	VPDPWSSD.BCST    8(AX)(CX*1), Z13, Z3
+	VPDPWSSD.BCST    8(AX)(CX*2), Z13, Z5
+	VPDPWSSD.BCST    8(DX), Z13, Z7
+	VPDPWSSD.BCST    8(DX)(CX*1), Z13, Z9
+	VPDPWSSD.BCST    8(DX)(CX*2), Z13, Z11
+	VPSHUFB          widen1<>+0(SB), Z12, Z12
+	VPDPWSSD.BCST    12(AX), Z12, Z1
+	VPDPWSSD.BCST    12(AX)(CX*1), Z12, Z3
+	VPDPWSSD.BCST    12(AX)(CX*2), Z12, Z5
+	VPDPWSSD.BCST    12(DX), Z12, Z7
+	VPDPWSSD.BCST    12(DX)(CX*1), Z12, Z9
+	VPDPWSSD.BCST    12(DX)(CX*2), Z12, Z11
+	VMOVDQU32        128(BX), Z12
+	VPSHUFB          widen0<>+0(SB), Z12, Z13
+	VPDPWSSD.BCST    16(AX), Z13, Z1
+	VPDPWSSD.BCST    16(AX)(CX*1), Z13, Z3
+	VPDPWSSD.BCST    16(AX)(CX*2), Z13, Z5
+	VPDPWSSD.BCST    16(DX), Z13, Z7
+	VPDPWSSD.BCST    16(DX)(CX*1), Z13, Z9
+	VPDPWSSD.BCST    16(DX)(CX*2), Z13, Z11
+	VPSHUFB          widen1<>+0(SB), Z12, Z12
+	VPDPWSSD.BCST    20(AX), Z12, Z1
+	VPDPWSSD.BCST    20(AX)(CX*1), Z12, Z3
+	VPDPWSSD.BCST    20(AX)(CX*2), Z12, Z5
+	VPDPWSSD.BCST    20(DX), Z12, Z7
+	VPDPWSSD.BCST    20(DX)(CX*1), Z12, Z9
+	VPDPWSSD.BCST    20(DX)(CX*2), Z12, Z11
+	VMOVDQU32        192(BX), Z12
+	VPSHUFB          widen0<>+0(SB), Z12, Z13
+	VPDPWSSD.BCST    24(AX), Z13, Z1
+	VPDPWSSD.BCST    24(AX)(CX*1), Z13, Z3
+	VPDPWSSD.BCST    24(AX)(CX*2), Z13, Z5
+	VPDPWSSD.BCST    24(DX), Z13, Z7
+	VPDPWSSD.BCST    24(DX)(CX*1), Z13, Z9
+	VPDPWSSD.BCST    24(DX)(CX*2), Z13, Z11
+	VPSHUFB          widen1<>+0(SB), Z12, Z12
+	VPDPWSSD.BCST    28(AX), Z12, Z1
+	VPDPWSSD.BCST    28(AX)(CX*1), Z12, Z3
+	VPDPWSSD.BCST    28(AX)(CX*2), Z12, Z5
+	VPDPWSSD.BCST    28(DX), Z12, Z7
+	VPDPWSSD.BCST    28(DX)(CX*1), Z12, Z9
+	VPDPWSSD.BCST    28(DX)(CX*2), Z12, Z11
+	ADDQ             $0x00000100, BX
+	ADDQ             $0x20, AX
+	ADDQ             $0x20, DX
+	DECQ             R11
+	JNZ              step
+	TESTQ            DI, DI
+	JZ               scale
+	VMOVUPS          (DI), Z12
+	VFMADD231PS.BCST 4(R8), Z12, Z0
+	VFMADD231PS.BCST 16(R8), Z12, Z2
+	VFMADD231PS.BCST 28(R8), Z12, Z4
+	VFMADD231PS.BCST 40(R8), Z12, Z6
+	VFMADD231PS.BCST 52(R8), Z12, Z8
+	VFMADD231PS.BCST 64(R8), Z12, Z10
+	ADDQ             $0x40, DI
+
+scale:
+	VMOVUPS     (SI), Z12
+	VMULPS.BCST (R8), Z12, Z13
+	VCVTDQ2PS   Z1, Z1
+	VFMADD231PS Z1, Z13, Z0
+	VMULPS.BCST 12(R8), Z12, Z1
+	VCVTDQ2PS   Z3, Z3
+	VFMADD231PS Z3, Z1, Z2
+	VMULPS.BCST 24(R8), Z12, Z1
+	VCVTDQ2PS   Z5, Z5
+	VFMADD231PS Z5, Z1, Z4
+	VMULPS.BCST 36(R8), Z12, Z1
+	VCVTDQ2PS   Z7, Z7
+	VFMADD231PS Z7, Z1, Z6
+	VMULPS.BCST 48(R8), Z12, Z1
+	VCVTDQ2PS   Z9, Z9
+	VFMADD231PS Z9, Z1, Z8
+	VMULPS.BCST 60(R8), Z12, Z1
+	VCVTDQ2PS   Z11, Z11
+	VFMADD231PS Z11, Z1, Z10
+	ADDQ        $0x40, SI
+	ADDQ        R9, R8
+	DECQ        R10
+	JNZ         block
+	MOVQ        y+0(FP), AX
+	MOVQ        ys+8(FP), CX
+	SHLQ        $0x02, CX
+	VMOVUPS     Z0, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z2, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z4, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z6, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z8, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z10, (AX)
+	VZEROUPPER
+	RET
+
+// func int16x16x7VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int16, xs int, t *float32, ts int, blocks int, steps int, add bool)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+TEXT ·int16x16x7VNNI(SB), NOSPLIT, $0-105
+	MOVQ    y+0(FP), AX
+	MOVQ    ys+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVB    add+104(FP), DL
+	TESTB   DL, DL
+	JZ      zero
+	VMOVUPS (AX), Z0
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z6
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z8
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z10
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z12
+	JMP     begin
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z2, Z2, Z2
+	VPXORD Z4, Z4, Z4
+	VPXORD Z6, Z6, Z6
+	VPXORD Z8, Z8, Z8
+	VPXORD Z10, Z10, Z10
+	VPXORD Z12, Z12, Z12
+
+begin:
+	MOVQ x+56(FP), AX
+	MOVQ xs+64(FP), CX
+	SHLQ $0x01, CX
+	LEAQ (AX)(CX*2), DX
+	ADDQ CX, DX
+	LEAQ (DX)(CX*2), BX
+	ADDQ CX, BX
+	MOVQ w+16(FP), SI
+	MOVQ s+32(FP), DI
+	MOVQ m+40(FP), R8
+	MOVQ t+72(FP), R9
+	MOVQ ts+80(FP), R10
+	LEAQ (R10)(R10*2), R10
+	SHLQ $0x02, R10
+	MOVQ blocks+88(FP), R11
+
+block:
+	VPBROADCASTD 8(R9), Z1
+	VPBROADCASTD 20(R9), Z3
+	VPBROADCASTD 32(R9), Z5
+	VPBROADCASTD 44(R9), Z7
+	VPBROADCASTD 56(R9), Z9
+	VPBROADCASTD 68(R9), Z11
+	VPBROADCASTD 80(R9), Z13
+	MOVQ         steps+96(FP), R12
+
+step:
+	VMOVDQU32        (SI), Z14
+	VPSHUFB          widen0<>+0(SB), Z14, Z15
+	VPDPWSSD.BCST    (AX), Z15, Z1
+	VPDPWSSD.BCST    (AX)(CX*1), Z15, Z3
+	VPDPWSSD.BCST    (AX)(CX*2), Z15, Z5
+	VPDPWSSD.BCST    (DX), Z15, Z7
+	VPDPWSSD.BCST    (DX)(CX*1), Z15, Z9
+	VPDPWSSD.BCST    (DX)(CX*2), Z15, Z11
+	VPDPWSSD.BCST    (BX), Z15, Z13
+	VPSHUFB          widen1<>+0(SB), Z14, Z14
+	VPDPWSSD.BCST    4(AX), Z14, Z1
+	VPDPWSSD.BCST    4(AX)(CX*1), Z14, Z3
+	VPDPWSSD.BCST    4(AX)(CX*2), Z14, Z5
+	VPDPWSSD.BCST    4(DX), Z14, Z7
+	VPDPWSSD.BCST    4(DX)(CX*1), Z14, Z9
+	VPDPWSSD.BCST    4(DX)(CX*2), Z14, Z11
+	VPDPWSSD.BCST    4(BX), Z14, Z13
+	VMOVDQU32        64(SI), Z14
+	VPSHUFB          widen0<>+0(SB), Z14, Z15
+	VPDPWSSD.BCST    8(AX), Z15, Z1
+	VPDPWSSD.BCST    8(AX)(CX*1), Z15, Z3
+	VPDPWSSD.BCST    8(AX)(CX*2), Z15, Z5
+	VPDPWSSD.BCST    8(DX), Z15, Z7
+	VPDPWSSD.BCST    8(DX)(CX*1), Z15, Z9
+	VPDPWSSD.BCST    8(DX)(CX*2), Z15, Z11
+	VPDPWSSD.BCST    8(BX), Z15, Z13
+	VPSHUFB          widen1<>+0(SB), Z14, Z14
+	VPDPWSSD.BCST    12(AX), Z14, Z1
+	VPDPWSSD.BCST    12(AX)(CX*1), Z14, Z3
+	VPDPWSSD.BCST    12(AX)(CX*2), Z14, Z5
+	VPDPWSSD.BCST    12(DX), Z14, Z7
+	VPDPWSSD.BCST    12(DX)(CX*1), Z14, Z9
+	VPDPWSSD.BCST    12(DX)(CX*2), Z14, Z11
+	VPDPWSSD.BCST    12(BX), Z14, Z13
+	VMOVDQU32        128(SI), Z14
+	VPSHUFB          widen0<>+0(SB), Z14, Z15
+	VPDPWSSD.BCST    16(AX), Z15, Z1
+	VPDPWSSD.BCST    16(AX)(CX*1), Z15, Z3
+	VPDPWSSD.BCST    16(AX)(CX*2), Z15, Z5
+	VPDPWSSD.BCST    16(DX), Z15, Z7
+	VPDPWSSD.BCST    16(DX)(CX*1), Z15, Z9
+	VPDPWSSD.BCST    16(DX)(CX*2), Z15, Z11
+	VPDPWSSD.BCST    16(BX), Z15, Z13
+	VPSHUFB          widen1<>+0(SB), Z14, Z14
+	VPDPWSSD.BCST    20(AX), Z14, Z1
+	VPDPWSSD.BCST    20(AX)(CX*1), Z14, Z3
+	VPDPWSSD.BCST    20(AX)(CX*2), Z14, Z5
+	VPDPWSSD.BCST    20(DX), Z14, Z7
+	VPDPWSSD.BCST    20(DX)(CX*1), Z14, Z9
+	VPDPWSSD.BCST    20(DX)(CX*2), Z14, Z11
+	VPDPWSSD.BCST    20(BX), Z14, Z13
+	VMOVDQU32        192(SI), Z14
+	VPSHUFB          widen0<>+0(SB), Z14, Z15
+	VPDPWSSD.BCST    24(AX), Z15, Z1
+	VPDPWSSD.BCST    24(AX)(CX*1), Z15, Z3
+	VPDPWSSD.BCST    24(AX)(CX*2), Z15, Z5
+	VPDPWSSD.BCST    24(DX), Z15, Z7
+	VPDPWSSD.BCST    24(DX)(CX*1), Z15, Z9
+	VPDPWSSD.BCST    24(DX)(CX*2), Z15, Z11
+	VPDPWSSD.BCST    24(BX), Z15, Z13
+	VPSHUFB          widen1<>+0(SB), Z14, Z14
+	VPDPWSSD.BCST    28(AX), Z14, Z1
+	VPDPWSSD.BCST    28(AX)(CX*1), Z14, Z3
+	VPDPWSSD.BCST    28(AX)(CX*2), Z14, Z5
+	VPDPWSSD.BCST    28(DX), Z14, Z7
+	VPDPWSSD.BCST    28(DX)(CX*1), Z14, Z9
+	VPDPWSSD.BCST    28(DX)(CX*2), Z14, Z11
+	VPDPWSSD.BCST    28(BX), Z14, Z13
+	ADDQ             $0x00000100, SI
+	ADDQ             $0x20, AX
+	ADDQ             $0x20, DX
+	ADDQ             $0x20, BX
+	DECQ             R12
+	JNZ              step
+	TESTQ            R8, R8
+	JZ               scale
+	VMOVUPS          (R8), Z14
+	VFMADD231PS.BCST 4(R9), Z14, Z0
+	VFMADD231PS.BCST 16(R9), Z14, Z2
+	VFMADD231PS.BCST 28(R9), Z14, Z4
+	VFMADD231PS.BCST 40(R9), Z14, Z6
+	VFMADD231PS.BCST 52(R9), Z14, Z8
+	VFMADD231PS.BCST 64(R9), Z14, Z10
+	VFMADD231PS.BCST 76(R9), Z14, Z12
+	ADDQ             $0x40, R8
+
+scale:
+	VMOVUPS     (DI), Z14
+	VMULPS.BCST (R9), Z14, Z15
+	VCVTDQ2PS   Z1, Z1
+	VFMADD231PS Z1, Z15, Z0
+	VMULPS.BCST 12(R9), Z14, Z1
+	VCVTDQ2PS   Z3, Z3
+	VFMADD231PS Z3, Z1, Z2
+	VMULPS.BCST 24(R9), Z14, Z1
+	VCVTDQ2PS   Z5, Z5
+	VFMADD231PS Z5, Z1, Z4
+	VMULPS.BCST 36(R9), Z14, Z1
+	VCVTDQ2PS   Z7, Z7
+	VFMADD231PS Z7, Z1, Z6
+	VMULPS.BCST 48(R9), Z14, Z1
+	VCVTDQ2PS   Z9, Z9
+	VFMADD231PS Z9, Z1, Z8
+	VMULPS.BCST 60(R9), Z14, Z1
+	VCVTDQ2PS   Z11, Z11
+	VFMADD231PS Z11, Z1, Z10
+	VMULPS.BCST 72(R9), Z14, Z1
+	VCVTDQ2PS   Z13, Z13
+	VFMADD231PS Z13, Z1, Z12
+	ADDQ        $0x40, DI
+	ADDQ        R10, R9
+	DECQ        R11
+	JNZ         block
+	MOVQ        y+0(FP), AX
+	MOVQ        ys+8(FP), CX
+	SHLQ        $0x02, CX
+	VMOVUPS     Z0, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z2, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z4, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z6, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z8, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z10, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z12, (AX)
+	VZEROUPPER
+	RET
+
+// func int16x16x8VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int16, xs int, t *float32, ts int, blocks int, steps int, add bool)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+TEXT ·int16x16x8VNNI(SB), NOSPLIT, $0-105
+	MOVQ    y+0(FP), AX
+	MOVQ    ys+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVB    add+104(FP), DL
+	TESTB   DL, DL
+	JZ      zero
+	VMOVUPS (AX), Z0
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z6
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z8
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z10
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z12
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z14
+	JMP     begin
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z2, Z2, Z2
+	VPXORD Z4, Z4, Z4
+	VPXORD Z6, Z6, Z6
+	VPXORD Z8, Z8, Z8
+	VPXORD Z10, Z10, Z10
+	VPXORD Z12, Z12, Z12
+	VPXORD Z14, Z14, Z14
+
+begin:
+	MOVQ x+56(FP), AX
+	MOVQ xs+64(FP), CX
+	SHLQ $0x01, CX
+	LEAQ (AX)(CX*2), DX
+	ADDQ CX, DX
+	LEAQ (DX)(CX*2), BX
+	ADDQ CX, BX
+	MOVQ w+16(FP), SI
+	MOVQ s+32(FP), DI
+	MOVQ m+40(FP), R8
+	MOVQ t+72(FP), R9
+	MOVQ ts+80(FP), R10
+	LEAQ (R10)(R10*2), R10
+	SHLQ $0x02, R10
+	MOVQ blocks+88(FP), R11
+
+block:
+	VPBROADCASTD 8(R9), Z1
+	VPBROADCASTD 20(R9), Z3
+	VPBROADCASTD 32(R9), Z5
+	VPBROADCASTD 44(R9), Z7
+	VPBROADCASTD 56(R9), Z9
+	VPBROADCASTD 68(R9), Z11
+	VPBROADCASTD 80(R9), Z13
+	VPBROADCASTD 92(R9), Z15
+	MOVQ         steps+96(FP), R12
+
+step:
+	VMOVDQU32        (SI), Z16
+	VPSHUFB          widen0<>+0(SB), Z16, Z17
+	VPDPWSSD.BCST    (AX), Z17, Z1
+	VPDPWSSD.BCST    (AX)(CX*1), Z17, Z3
+	VPDPWSSD.BCST    (AX)(CX*2), Z17, Z5
+	VPDPWSSD.BCST    (DX), Z17, Z7
+	VPDPWSSD.BCST    (DX)(CX*1), Z17, Z9
+	VPDPWSSD.BCST    (DX)(CX*2), Z17, Z11
+	VPDPWSSD.BCST    (BX), Z17, Z13
+	VPDPWSSD.BCST    (BX)(CX*1), Z17, Z15
+	VPSHUFB          widen1<>+0(SB), Z16, Z16
+	VPDPWSSD.BCST    4(AX), Z16, Z1
+	VPDPWSSD.BCST    4(AX)(CX*1), Z16, Z3
+	VPDPWSSD.BCST    4(AX)(CX*2), Z16, Z5
+	VPDPWSSD.BCST    4(DX), Z16, Z7
+	VPDPWSSD.BCST    4(DX)(CX*1), Z16, Z9
+	VPDPWSSD.BCST    4(DX)(CX*2), Z16, Z11
+	VPDPWSSD.BCST    4(BX), Z16, Z13
+	VPDPWSSD.BCST    4(BX)(CX*1), Z16, Z15
+	VMOVDQU32        64(SI), Z16
+	VPSHUFB          widen0<>+0(SB), Z16, Z17
+	VPDPWSSD.BCST    8(AX), Z17, Z1
+	VPDPWSSD.BCST    8(AX)(CX*1), Z17, Z3
+	VPDPWSSD.BCST    8(AX)(CX*2), Z17, Z5
+	VPDPWSSD.BCST    8(DX), Z17, Z7
+	VPDPWSSD.BCST    8(DX)(CX*1), Z17, Z9
+	VPDPWSSD.BCST    8(DX)(CX*2), Z17, Z11
+	VPDPWSSD.BCST    8(BX), Z17, Z13
+	VPDPWSSD.BCST    8(BX)(CX*1), Z17, Z15
+	VPSHUFB          widen1<>+0(SB), Z16, Z16
+	VPDPWSSD.BCST    12(AX), Z16, Z1
+	VPDPWSSD.BCST    12(AX)(CX*1), Z16, Z3
+	VPDPWSSD.BCST    12(AX)(CX*2), Z16, Z5
+	VPDPWSSD.BCST    12(DX), Z16, Z7
+	VPDPWSSD.BCST    12(DX)(CX*1), Z16, Z9
+	VPDPWSSD.BCST    12(DX)(CX*2), Z16, Z11
+	VPDPWSSD.BCST    12(BX), Z16, Z13
+	VPDPWSSD.BCST    12(BX)(CX*1), Z16, Z15
+	VMOVDQU32        128(SI), Z16
+	VPSHUFB          widen0<>+0(SB), Z16, Z17
+	VPDPWSSD.BCST    16(AX), Z17, Z1
+	VPDPWSSD.BCST    16(AX)(CX*1), Z17, Z3
+	VPDPWSSD.BCST    16(AX)(CX*2), Z17, Z5
+	VPDPWSSD.BCST    16(DX), Z17, Z7
+	VPDPWSSD.BCST    16(DX)(CX*1), Z17, Z9
+	VPDPWSSD.BCST    16(DX)(CX*2), Z17, Z11
+	VPDPWSSD.BCST    16(BX), Z17, Z13
+	VPDPWSSD.BCST    16(BX)(CX*1), Z17, Z15
+	VPSHUFB          widen1<>+0(SB), Z16, Z16
+	VPDPWSSD.BCST    20(AX), Z16, Z1
+	VPDPWSSD.BCST    20(AX)(CX*1), Z16, Z3
+	VPDPWSSD.BCST    20(AX)(CX*2), Z16, Z5
+	VPDPWSSD.BCST    20(DX), Z16, Z7
+	VPDPWSSD.BCST    20(DX)(CX*1), Z16, Z9
+	VPDPWSSD.BCST    20(DX)(CX*2), Z16, Z11
+	VPDPWSSD.BCST    20(BX), Z16, Z13
+	VPDPWSSD.BCST    20(BX)(CX*1), Z16, Z15
+	VMOVDQU32        192(SI), Z16
+	VPSHUFB          widen0<>+0(SB), Z16, Z17
+	VPDPWSSD.BCST    24(AX), Z17, Z1
+	VPDPWSSD.BCST    24(AX)(CX*1), Z17, Z3
+	VPDPWSSD.BCST    24(AX)(CX*2), Z17, Z5
+	VPDPWSSD.BCST    24(DX), Z17, Z7
+	VPDPWSSD.BCST    24(DX)(CX*1), Z17, Z9
+	VPDPWSSD.BCST    24(DX)(CX*2), Z17, Z11
+	VPDPWSSD.BCST    24(BX), Z17, Z13
+	VPDPWSSD.BCST    24(BX)(CX*1), Z17, Z15
+	VPSHUFB          widen1<>+0(SB), Z16, Z16
+	VPDPWSSD.BCST    28(AX), Z16, Z1
+	VPDPWSSD.BCST    28(AX)(CX*1), Z16, Z3
+	VPDPWSSD.BCST    28(AX)(CX*2), Z16, Z5
+	VPDPWSSD.BCST    28(DX), Z16, Z7
+	VPDPWSSD.BCST    28(DX)(CX*1), Z16, Z9
+	VPDPWSSD.BCST    28(DX)(CX*2), Z16, Z11
+	VPDPWSSD.BCST    28(BX), Z16, Z13
+	VPDPWSSD.BCST    28(BX)(CX*1), Z16, Z15
+	ADDQ             $0x00000100, SI
+	ADDQ             $0x20, AX
+	ADDQ             $0x20, DX
+	ADDQ             $0x20, BX
+	DECQ             R12
+	JNZ              step
+	TESTQ            R8, R8
+	JZ               scale
+	VMOVUPS          (R8), Z16
+	VFMADD231PS.BCST 4(R9), Z16, Z0
+	VFMADD231PS.BCST 16(R9), Z16, Z2
+	VFMADD231PS.BCST 28(R9), Z16, Z4
+	VFMADD231PS.BCST 40(R9), Z16, Z6
+	VFMADD231PS.BCST 52(R9), Z16, Z8
+	VFMADD231PS.BCST 64(R9), Z16, Z10
+	VFMADD231PS.BCST 76(R9), Z16, Z12
+	VFMADD231PS.BCST 88(R9), Z16, Z14
+	ADDQ             $0x40, R8
+
+scale:
+	VMOVUPS     (DI), Z16
+	VMULPS.BCST (R9), Z16, Z17
+	VCVTDQ2PS   Z1, Z1
+	VFMADD231PS Z1, Z17, Z0
+	VMULPS.BCST 12(R9), Z16, Z1
+	VCVTDQ2PS   Z3, Z3
+	VFMADD231PS Z3, Z1, Z2
+	VMULPS.BCST 24(R9), Z16, Z1
+	VCVTDQ2PS   Z5, Z5
+	VFMADD231PS Z5, Z1, Z4
+	VMULPS.BCST 36(R9), Z16, Z1
+	VCVTDQ2PS   Z7, Z7
+	VFMADD231PS Z7, Z1, Z6
+	VMULPS.BCST 48(R9), Z16, Z1
+	VCVTDQ2PS   Z9, Z9
+	VFMADD231PS Z9, Z1, Z8
+	VMULPS.BCST 60(R9), Z16, Z1
+	VCVTDQ2PS   Z11, Z11
+	VFMADD231PS Z11, Z1, Z10
+	VMULPS.BCST 72(R9), Z16, Z1
+	VCVTDQ2PS   Z13, Z13
+	VFMADD231PS Z13, Z1, Z12
+	VMULPS.BCST 84(R9), Z16, Z1
+	VCVTDQ2PS   Z15, Z15
+	VFMADD231PS Z15, Z1, Z14
+	ADDQ        $0x40, DI
+	ADDQ        R10, R9
+	DECQ        R11
+	JNZ         block
+	MOVQ        y+0(FP), AX
+	MOVQ        ys+8(FP), CX
+	SHLQ        $0x02, CX
+	VMOVUPS     Z0, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z2, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z4, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z6, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z8, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z10, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z12, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z14, (AX)
+	VZEROUPPER
+	RET
+
+// func int16x16x9VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int16, xs int, t *float32, ts int, blocks int, steps int, add bool)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+TEXT ·int16x16x9VNNI(SB), NOSPLIT, $0-105
+	MOVQ    y+0(FP), AX
+	MOVQ    ys+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVB    add+104(FP), DL
+	TESTB   DL, DL
+	JZ      zero
+	VMOVUPS (AX), Z0
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z6
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z8
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z10
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z12
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z14
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z16
+	JMP     begin
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z2, Z2, Z2
+	VPXORD Z4, Z4, Z4
+	VPXORD Z6, Z6, Z6
+	VPXORD Z8, Z8, Z8
+	VPXORD Z10, Z10, Z10
+	VPXORD Z12, Z12, Z12
+	VPXORD Z14, Z14, Z14
+	VPXORD Z16, Z16, Z16
+
+begin:
+	MOVQ x+56(FP), AX
+	MOVQ xs+64(FP), CX
+	SHLQ $0x01, CX
+	LEAQ (AX)(CX*2), DX
+	ADDQ CX, DX
+	LEAQ (DX)(CX*2), BX
+	ADDQ CX, BX
+	MOVQ w+16(FP), SI
+	MOVQ s+32(FP), DI
+	MOVQ m+40(FP), R8
+	MOVQ t+72(FP), R9
+	MOVQ ts+80(FP), R10
+	LEAQ (R10)(R10*2), R10
+	SHLQ $0x02, R10
+	MOVQ blocks+88(FP), R11
+
+block:
+	VPBROADCASTD 8(R9), Z1
+	VPBROADCASTD 20(R9), Z3
+	VPBROADCASTD 32(R9), Z5
+	VPBROADCASTD 44(R9), Z7
+	VPBROADCASTD 56(R9), Z9
+	VPBROADCASTD 68(R9), Z11
+	VPBROADCASTD 80(R9), Z13
+	VPBROADCASTD 92(R9), Z15
+	VPBROADCASTD 104(R9), Z17
+	MOVQ         steps+96(FP), R12
+
+step:
+	VMOVDQU32        (SI), Z18
+	VPSHUFB          widen0<>+0(SB), Z18, Z19
+	VPDPWSSD.BCST    (AX), Z19, Z1
+	VPDPWSSD.BCST    (AX)(CX*1), Z19, Z3
+	VPDPWSSD.BCST    (AX)(CX*2), Z19, Z5
+	VPDPWSSD.BCST    (DX), Z19, Z7
+	VPDPWSSD.BCST    (DX)(CX*1), Z19, Z9
+	VPDPWSSD.BCST    (DX)(CX*2), Z19, Z11
+	VPDPWSSD.BCST    (BX), Z19, Z13
+	VPDPWSSD.BCST    (BX)(CX*1), Z19, Z15
+	VPDPWSSD.BCST    (BX)(CX*2), Z19, Z17
+	VPSHUFB          widen1<>+0(SB), Z18, Z18
+	VPDPWSSD.BCST    4(AX), Z18, Z1
+	VPDPWSSD.BCST    4(AX)(CX*1), Z18, Z3
+	VPDPWSSD.BCST    4(AX)(CX*2), Z18, Z5
+	VPDPWSSD.BCST    4(DX), Z18, Z7
+	VPDPWSSD.BCST    4(DX)(CX*1), Z18, Z9
+	VPDPWSSD.BCST    4(DX)(CX*2), Z18, Z11
+	VPDPWSSD.BCST    4(BX), Z18, Z13
+	VPDPWSSD.BCST    4(BX)(CX*1), Z18, Z15
+	VPDPWSSD.BCST    4(BX)(CX*2), Z18, Z17
+	VMOVDQU32        64(SI), Z18
+	VPSHUFB          widen0<>+0(SB), Z18, Z19
+	VPDPWSSD.BCST    8(AX), Z19, Z1
+	VPDPWSSD.BCST    8(AX)(CX*1), Z19, Z3
+	VPDPWSSD.BCST    8(AX)(CX*2), Z19, Z5
+	VPDPWSSD.BCST    8(DX), Z19, Z7
+	VPDPWSSD.BCST    8(DX)(CX*1), Z19, Z9
+	VPDPWSSD.BCST    8(DX)(CX*2), Z19, Z11
+	VPDPWSSD.BCST    8(BX), Z19, Z13
+	VPDPWSSD.BCST    8(BX)(CX*1), Z19, Z15
+	VPDPWSSD.BCST    8(BX)(CX*2), Z19, Z17
+	VPSHUFB          widen1<>+0(SB), Z18, Z18
+	VPDPWSSD.BCST    12(AX), Z18, Z1
+	VPDPWSSD.BCST    12(AX)(CX*1), Z18, Z3
+	VPDPWSSD.BCST    12(AX)(CX*2), Z18, Z5
+	VPDPWSSD.BCST    12(DX), Z18, Z7
+	VPDPWSSD.BCST    12(DX)(CX*1), Z18, Z9
+	VPDPWSSD.BCST    12(DX)(CX*2), Z18, Z11
+	VPDPWSSD.BCST    12(BX), Z18, Z13
+	VPDPWSSD.BCST    12(BX)(CX*1), Z18, Z15
+	VPDPWSSD.BCST    12(BX)(CX*2), Z18, Z17
+	VMOVDQU32        128(SI), Z18
+	VPSHUFB          widen0<>+0(SB), Z18, Z19
+	VPDPWSSD.BCST    16(AX), Z19, Z1
+	VPDPWSSD.BCST    16(AX)(CX*1), Z19, Z3
+	VPDPWSSD.BCST    16(AX)(CX*2), Z19, Z5
+	VPDPWSSD.BCST    16(DX), Z19, Z7
+	VPDPWSSD.BCST    16(DX)(CX*1), Z19, Z9
+	VPDPWSSD.BCST    16(DX)(CX*2), Z19, Z11
+	VPDPWSSD.BCST    16(BX), Z19, Z13
+	VPDPWSSD.BCST    16(BX)(CX*1), Z19, Z15
+	VPDPWSSD.BCST    16(BX)(CX*2), Z19, Z17
+	VPSHUFB          widen1<>+0(SB), Z18, Z18
+	VPDPWSSD.BCST    20(AX), Z18, Z1
+	VPDPWSSD.BCST    20(AX)(CX*1), Z18, Z3
+	VPDPWSSD.BCST    20(AX)(CX*2), Z18, Z5
+	VPDPWSSD.BCST    20(DX), Z18, Z7
+	VPDPWSSD.BCST    20(DX)(CX*1), Z18, Z9
+	VPDPWSSD.BCST    20(DX)(CX*2), Z18, Z11
+	VPDPWSSD.BCST    20(BX), Z18, Z13
+	VPDPWSSD.BCST    20(BX)(CX*1), Z18, Z15
+	VPDPWSSD.BCST    20(BX)(CX*2), Z18, Z17
+	VMOVDQU32        192(SI), Z18
+	VPSHUFB          widen0<>+0(SB), Z18, Z19
+	VPDPWSSD.BCST    24(AX), Z19, Z1
+	VPDPWSSD.BCST    24(AX)(CX*1), Z19, Z3
+	VPDPWSSD.BCST    24(AX)(CX*2), Z19, Z5
+	VPDPWSSD.BCST    24(DX), Z19, Z7
+	VPDPWSSD.BCST    24(DX)(CX*1), Z19, Z9
+	VPDPWSSD.BCST    24(DX)(CX*2), Z19, Z11
+	VPDPWSSD.BCST    24(BX), Z19, Z13
+	VPDPWSSD.BCST    24(BX)(CX*1), Z19, Z15
+	VPDPWSSD.BCST    24(BX)(CX*2), Z19, Z17
+	VPSHUFB          widen1<>+0(SB), Z18, Z18
+	VPDPWSSD.BCST    28(AX), Z18, Z1
+	VPDPWSSD.BCST    28(AX)(CX*1), Z18, Z3
+	VPDPWSSD.BCST    28(AX)(CX*2), Z18, Z5
+	VPDPWSSD.BCST    28(DX), Z18, Z7
+	VPDPWSSD.BCST    28(DX)(CX*1), Z18, Z9
+	VPDPWSSD.BCST    28(DX)(CX*2), Z18, Z11
+	VPDPWSSD.BCST    28(BX), Z18, Z13
+	VPDPWSSD.BCST    28(BX)(CX*1), Z18, Z15
+	VPDPWSSD.BCST    28(BX)(CX*2), Z18, Z17
+	ADDQ             $0x00000100, SI
+	ADDQ             $0x20, AX
+	ADDQ             $0x20, DX
+	ADDQ             $0x20, BX
+	DECQ             R12
+	JNZ              step
+	TESTQ            R8, R8
+	JZ               scale
+	VMOVUPS          (R8), Z18
+	VFMADD231PS.BCST 4(R9), Z18, Z0
+	VFMADD231PS.BCST 16(R9), Z18, Z2
+	VFMADD231PS.BCST 28(R9), Z18, Z4
+	VFMADD231PS.BCST 40(R9), Z18, Z6
+	VFMADD231PS.BCST 52(R9), Z18, Z8
+	VFMADD231PS.BCST 64(R9), Z18, Z10
+	VFMADD231PS.BCST 76(R9), Z18, Z12
+	VFMADD231PS.BCST 88(R9), Z18, Z14
+	VFMADD231PS.BCST 100(R9), Z18, Z16
+	ADDQ             $0x40, R8
+
+scale:
+	VMOVUPS     (DI), Z18
+	VMULPS.BCST (R9), Z18, Z19
+	VCVTDQ2PS   Z1, Z1
+	VFMADD231PS Z1, Z19, Z0
+	VMULPS.BCST 12(R9), Z18, Z1
+	VCVTDQ2PS   Z3, Z3
+	VFMADD231PS Z3, Z1, Z2
+	VMULPS.BCST 24(R9), Z18, Z1
+	VCVTDQ2PS   Z5, Z5
+	VFMADD231PS Z5, Z1, Z4
+	VMULPS.BCST 36(R9), Z18, Z1
+	VCVTDQ2PS   Z7, Z7
+	VFMADD231PS Z7, Z1, Z6
+	VMULPS.BCST 48(R9), Z18, Z1
+	VCVTDQ2PS   Z9, Z9
+	VFMADD231PS Z9, Z1, Z8
+	VMULPS.BCST 60(R9), Z18, Z1
+	VCVTDQ2PS   Z11, Z11
+	VFMADD231PS Z11, Z1, Z10
+	VMULPS.BCST 72(R9), Z18, Z1
+	VCVTDQ2PS   Z13, Z13
+	VFMADD231PS Z13, Z1, Z12
+	VMULPS.BCST 84(R9), Z18, Z1
+	VCVTDQ2PS   Z15, Z15
+	VFMADD231PS Z15, Z1, Z14
+	VMULPS.BCST 96(R9), Z18, Z1
+	VCVTDQ2PS   Z17, Z17
+	VFMADD231PS Z17, Z1, Z16
+	ADDQ        $0x40, DI
+	ADDQ        R10, R9
+	DECQ        R11
+	JNZ         block
+	MOVQ        y+0(FP), AX
+	MOVQ        ys+8(FP), CX
+	SHLQ        $0x02, CX
+	VMOVUPS     Z0, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z2, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z4, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z6, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z8, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z10, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z12, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z14, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z16, (AX)
+	VZEROUPPER
+	RET
+
+// func int16x16x10VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int16, xs int, t *float32, ts int, blocks int, steps int, add bool)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+TEXT ·int16x16x10VNNI(SB), NOSPLIT, $0-105
+	MOVQ    y+0(FP), AX
+	MOVQ    ys+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVB    add+104(FP), DL
+	TESTB   DL, DL
+	JZ      zero
+	VMOVUPS (AX), Z0
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z6
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z8
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z10
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z12
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z14
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z16
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z18
+	JMP     begin
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z2, Z2, Z2
+	VPXORD Z4, Z4, Z4
+	VPXORD Z6, Z6, Z6
+	VPXORD Z8, Z8, Z8
+	VPXORD Z10, Z10, Z10
+	VPXORD Z12, Z12, Z12
+	VPXORD Z14, Z14, Z14
+	VPXORD Z16, Z16, Z16
+	VPXORD Z18, Z18, Z18
+
+begin:
+	MOVQ x+56(FP), AX
+	MOVQ xs+64(FP), CX
+	SHLQ $0x01, CX
+	LEAQ (AX)(CX*2), DX
+	ADDQ CX, DX
+	LEAQ (DX)(CX*2), BX
+	ADDQ CX, BX
+	LEAQ (BX)(CX*2), SI
+	ADDQ CX, SI
+	MOVQ w+16(FP), DI
+	MOVQ s+32(FP), R8
+	MOVQ m+40(FP), R9
+	MOVQ t+72(FP), R10
+	MOVQ ts+80(FP), R11
+	LEAQ (R11)(R11*2), R11
+	SHLQ $0x02, R11
+	MOVQ blocks+88(FP), R12
+
+block:
+	VPBROADCASTD 8(R10), Z1
+	VPBROADCASTD 20(R10), Z3
+	VPBROADCASTD 32(R10), Z5
+	VPBROADCASTD 44(R10), Z7
+	VPBROADCASTD 56(R10), Z9
+	VPBROADCASTD 68(R10), Z11
+	VPBROADCASTD 80(R10), Z13
+	VPBROADCASTD 92(R10), Z15
+	VPBROADCASTD 104(R10), Z17
+	VPBROADCASTD 116(R10), Z19
+	MOVQ         steps+96(FP), R13
+
+step:
+	VMOVDQU32        (DI), Z20
+	VPSHUFB          widen0<>+0(SB), Z20, Z21
+	VPDPWSSD.BCST    (AX), Z21, Z1
+	VPDPWSSD.BCST    (AX)(CX*1), Z21, Z3
+	VPDPWSSD.BCST    (AX)(CX*2), Z21, Z5
+	VPDPWSSD.BCST    (DX), Z21, Z7
+	VPDPWSSD.BCST    (DX)(CX*1), Z21, Z9
+	VPDPWSSD.BCST    (DX)(CX*2), Z21, Z11
+	VPDPWSSD.BCST    (BX), Z21, Z13
+	VPDPWSSD.BCST    (BX)(CX*1), Z21, Z15
+	VPDPWSSD.BCST    (BX)(CX*2), Z21, Z17
+	VPDPWSSD.BCST    (SI), Z21, Z19
+	VPSHUFB          widen1<>+0(SB), Z20, Z20
+	VPDPWSSD.BCST    4(AX), Z20, Z1
+	VPDPWSSD.BCST    4(AX)(CX*1), Z20, Z3
+	VPDPWSSD.BCST    4(AX)(CX*2), Z20, Z5
+	VPDPWSSD.BCST    4(DX), Z20, Z7
+	VPDPWSSD.BCST    4(DX)(CX*1), Z20, Z9
+	VPDPWSSD.BCST    4(DX)(CX*2), Z20, Z11
+	VPDPWSSD.BCST    4(BX), Z20, Z13
+	VPDPWSSD.BCST    4(BX)(CX*1), Z20, Z15
+	VPDPWSSD.BCST    4(BX)(CX*2), Z20, Z17
+	VPDPWSSD.BCST    4(SI), Z20, Z19
+	VMOVDQU32        64(DI), Z20
+	VPSHUFB          widen0<>+0(SB), Z20, Z21
+	VPDPWSSD.BCST    8(AX), Z21, Z1
+	VPDPWSSD.BCST    8(AX)(CX*1), Z21, Z3
+	VPDPWSSD.BCST    8(AX)(CX*2), Z21, Z5
+	VPDPWSSD.BCST    8(DX), Z21, Z7
+	VPDPWSSD.BCST    8(DX)(CX*1), Z21, Z9
+	VPDPWSSD.BCST    8(DX)(CX*2), Z21, Z11
+	VPDPWSSD.BCST    8(BX), Z21, Z13
+	VPDPWSSD.BCST    8(BX)(CX*1), Z21, Z15
+	VPDPWSSD.BCST    8(BX)(CX*2), Z21, Z17
+	VPDPWSSD.BCST    8(SI), Z21, Z19
+	VPSHUFB          widen1<>+0(SB), Z20, Z20
+	VPDPWSSD.BCST    12(AX), Z20, Z1
+	VPDPWSSD.BCST    12(AX)(CX*1), Z20, Z3
+	VPDPWSSD.BCST    12(AX)(CX*2), Z20, Z5
+	VPDPWSSD.BCST    12(DX), Z20, Z7
+	VPDPWSSD.BCST    12(DX)(CX*1), Z20, Z9
+	VPDPWSSD.BCST    12(DX)(CX*2), Z20, Z11
+	VPDPWSSD.BCST    12(BX), Z20, Z13
+	VPDPWSSD.BCST    12(BX)(CX*1), Z20, Z15
+	VPDPWSSD.BCST    12(BX)(CX*2), Z20, Z17
+	VPDPWSSD.BCST    12(SI), Z20, Z19
+	VMOVDQU32        128(DI), Z20
+	VPSHUFB          widen0<>+0(SB), Z20, Z21
+	VPDPWSSD.BCST    16(AX), Z21, Z1
+	VPDPWSSD.BCST    16(AX)(CX*1), Z21, Z3
+	VPDPWSSD.BCST    16(AX)(CX*2), Z21, Z5
+	VPDPWSSD.BCST    16(DX), Z21, Z7
+	VPDPWSSD.BCST    16(DX)(CX*1), Z21, Z9
+	VPDPWSSD.BCST    16(DX)(CX*2), Z21, Z11
+	VPDPWSSD.BCST    16(BX), Z21, Z13
+	VPDPWSSD.BCST    16(BX)(CX*1), Z21, Z15
+	VPDPWSSD.BCST    16(BX)(CX*2), Z21, Z17
+	VPDPWSSD.BCST    16(SI), Z21, Z19
+	VPSHUFB          widen1<>+0(SB), Z20, Z20
+	VPDPWSSD.BCST    20(AX), Z20, Z1
+	VPDPWSSD.BCST    20(AX)(CX*1), Z20, Z3
+	VPDPWSSD.BCST    20(AX)(CX*2), Z20, Z5
+	VPDPWSSD.BCST    20(DX), Z20, Z7
+	VPDPWSSD.BCST    20(DX)(CX*1), Z20, Z9
+	VPDPWSSD.BCST    20(DX)(CX*2), Z20, Z11
+	VPDPWSSD.BCST    20(BX), Z20, Z13
+	VPDPWSSD.BCST    20(BX)(CX*1), Z20, Z15
+	VPDPWSSD.BCST    20(BX)(CX*2), Z20, Z17
+	VPDPWSSD.BCST    20(SI), Z20, Z19
+	VMOVDQU32        192(DI), Z20
+	VPSHUFB          widen0<>+0(SB), Z20, Z21
+	VPDPWSSD.BCST    24(AX), Z21, Z1
+	VPDPWSSD.BCST    24(AX)(CX*1), Z21, Z3
+	VPDPWSSD.BCST    24(AX)(CX*2), Z21, Z5
+	VPDPWSSD.BCST    24(DX), Z21, Z7
+	VPDPWSSD.BCST    24(DX)(CX*1), Z21, Z9
+	VPDPWSSD.BCST    24(DX)(CX*2), Z21, Z11
+	VPDPWSSD.BCST    24(BX), Z21, Z13
+	VPDPWSSD.BCST    24(BX)(CX*1), Z21, Z15
+	VPDPWSSD.BCST    24(BX)(CX*2), Z21, Z17
+	VPDPWSSD.BCST    24(SI), Z21, Z19
+	VPSHUFB          widen1<>+0(SB), Z20, Z20
+	VPDPWSSD.BCST    28(AX), Z20, Z1
+	VPDPWSSD.BCST    28(AX)(CX*1), Z20, Z3
+	VPDPWSSD.BCST    28(AX)(CX*2), Z20, Z5
+	VPDPWSSD.BCST    28(DX), Z20, Z7
+	VPDPWSSD.BCST    28(DX)(CX*1), Z20, Z9
+	VPDPWSSD.BCST    28(DX)(CX*2), Z20, Z11
+	VPDPWSSD.BCST    28(BX), Z20, Z13
+	VPDPWSSD.BCST    28(BX)(CX*1), Z20, Z15
+	VPDPWSSD.BCST    28(BX)(CX*2), Z20, Z17
+	VPDPWSSD.BCST    28(SI), Z20, Z19
+	ADDQ             $0x00000100, DI
+	ADDQ             $0x20, AX
+	ADDQ             $0x20, DX
+	ADDQ             $0x20, BX
+	ADDQ             $0x20, SI
+	DECQ             R13
+	JNZ              step
+	TESTQ            R9, R9
+	JZ               scale
+	VMOVUPS          (R9), Z20
+	VFMADD231PS.BCST 4(R10), Z20, Z0
+	VFMADD231PS.BCST 16(R10), Z20, Z2
+	VFMADD231PS.BCST 28(R10), Z20, Z4
+	VFMADD231PS.BCST 40(R10), Z20, Z6
+	VFMADD231PS.BCST 52(R10), Z20, Z8
+	VFMADD231PS.BCST 64(R10), Z20, Z10
+	VFMADD231PS.BCST 76(R10), Z20, Z12
+	VFMADD231PS.BCST 88(R10), Z20, Z14
+	VFMADD231PS.BCST 100(R10), Z20, Z16
+	VFMADD231PS.BCST 112(R10), Z20, Z18
+	ADDQ             $0x40, R9
+
+scale:
+	VMOVUPS     (R8), Z20
+	VMULPS.BCST (R10), Z20, Z21
+	VCVTDQ2PS   Z1, Z1
+	VFMADD231PS Z1, Z21, Z0
+	VMULPS.BCST 12(R10), Z20, Z1
+	VCVTDQ2PS   Z3, Z3
+	VFMADD231PS Z3, Z1, Z2
+	VMULPS.BCST 24(R10), Z20, Z1
+	VCVTDQ2PS   Z5, Z5
+	VFMADD231PS Z5, Z1, Z4
+	VMULPS.BCST 36(R10), Z20, Z1
+	VCVTDQ2PS   Z7, Z7
+	VFMADD231PS Z7, Z1, Z6
+	VMULPS.BCST 48(R10), Z20, Z1
+	VCVTDQ2PS   Z9, Z9
+	VFMADD231PS Z9, Z1, Z8
+	VMULPS.BCST 60(R10), Z20, Z1
+	VCVTDQ2PS   Z11, Z11
+	VFMADD231PS Z11, Z1, Z10
+	VMULPS.BCST 72(R10), Z20, Z1
+	VCVTDQ2PS   Z13, Z13
+	VFMADD231PS Z13, Z1, Z12
+	VMULPS.BCST 84(R10), Z20, Z1
+	VCVTDQ2PS   Z15, Z15
+	VFMADD231PS Z15, Z1, Z14
+	VMULPS.BCST 96(R10), Z20, Z1
+	VCVTDQ2PS   Z17, Z17
+	VFMADD231PS Z17, Z1, Z16
+	VMULPS.BCST 108(R10), Z20, Z1
+	VCVTDQ2PS   Z19, Z19
+	VFMADD231PS Z19, Z1, Z18
+	ADDQ        $0x40, R8
+	ADDQ        R11, R10
+	DECQ        R12
+	JNZ         block
+	MOVQ        y+0(FP), AX
+	MOVQ        ys+8(FP), CX
+	SHLQ        $0x02, CX
+	VMOVUPS     Z0, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z2, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z4, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z6, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z8, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z10, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z12, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z14, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z16, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z18, (AX)
+	VZEROUPPER
+	RET
+
+// func int16x16x11VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int16, xs int, t *float32, ts int, blocks int, steps int, add bool)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+TEXT ·int16x16x11VNNI(SB), NOSPLIT, $0-105
+	MOVQ    y+0(FP), AX
+	MOVQ    ys+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVB    add+104(FP), DL
+	TESTB   DL, DL
+	JZ      zero
+	VMOVUPS (AX), Z0
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z6
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z8
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z10
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z12
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z14
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z16
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z18
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z20
+	JMP     begin
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z2, Z2, Z2
+	VPXORD Z4, Z4, Z4
+	VPXORD Z6, Z6, Z6
+	VPXORD Z8, Z8, Z8
+	VPXORD Z10, Z10, Z10
+	VPXORD Z12, Z12, Z12
+	VPXORD Z14, Z14, Z14
+	VPXORD Z16, Z16, Z16
+	VPXORD Z18, Z18, Z18
+	VPXORD Z20, Z20, Z20
+
+begin:
+	MOVQ x+56(FP), AX
+	MOVQ xs+64(FP), CX
+	SHLQ $0x01, CX
+	LEAQ (AX)(CX*2), DX
+	ADDQ CX, DX
+	LEAQ (DX)(CX*2), BX
+	ADDQ CX, BX
+	LEAQ (BX)(CX*2), SI
+	ADDQ CX, SI
+	MOVQ w+16(FP), DI
+	MOVQ s+32(FP), R8
+	MOVQ m+40(FP), R9
+	MOVQ t+72(FP), R10
+	MOVQ ts+80(FP), R11
+	LEAQ (R11)(R11*2), R11
+	SHLQ $0x02, R11
+	MOVQ blocks+88(FP), R12
+
+block:
+	VPBROADCASTD 8(R10), Z1
+	VPBROADCASTD 20(R10), Z3
+	VPBROADCASTD 32(R10), Z5
+	VPBROADCASTD 44(R10), Z7
+	VPBROADCASTD 56(R10), Z9
+	VPBROADCASTD 68(R10), Z11
+	VPBROADCASTD 80(R10), Z13
+	VPBROADCASTD 92(R10), Z15
+	VPBROADCASTD 104(R10), Z17
+	VPBROADCASTD 116(R10), Z19
+	VPBROADCASTD 128(R10), Z21
+	MOVQ         steps+96(FP), R13
+
+step:
+	VMOVDQU32        (DI), Z22
+	VPSHUFB          widen0<>+0(SB), Z22, Z23
+	VPDPWSSD.BCST    (AX), Z23, Z1
+	VPDPWSSD.BCST    (AX)(CX*1), Z23, Z3
+	VPDPWSSD.BCST    (AX)(CX*2), Z23, Z5
+	VPDPWSSD.BCST    (DX), Z23, Z7
+	VPDPWSSD.BCST    (DX)(CX*1), Z23, Z9
+	VPDPWSSD.BCST    (DX)(CX*2), Z23, Z11
+	VPDPWSSD.BCST    (BX), Z23, Z13
+	VPDPWSSD.BCST    (BX)(CX*1), Z23, Z15
+	VPDPWSSD.BCST    (BX)(CX*2), Z23, Z17
+	VPDPWSSD.BCST    (SI), Z23, Z19
+	VPDPWSSD.BCST    (SI)(CX*1), Z23, Z21
+	VPSHUFB          widen1<>+0(SB), Z22, Z22
+	VPDPWSSD.BCST    4(AX), Z22, Z1
+	VPDPWSSD.BCST    4(AX)(CX*1), Z22, Z3
+	VPDPWSSD.BCST    4(AX)(CX*2), Z22, Z5
+	VPDPWSSD.BCST    4(DX), Z22, Z7
+	VPDPWSSD.BCST    4(DX)(CX*1), Z22, Z9
+	VPDPWSSD.BCST    4(DX)(CX*2), Z22, Z11
+	VPDPWSSD.BCST    4(BX), Z22, Z13
+	VPDPWSSD.BCST    4(BX)(CX*1), Z22, Z15
+	VPDPWSSD.BCST    4(BX)(CX*2), Z22, Z17
+	VPDPWSSD.BCST    4(SI), Z22, Z19
+	VPDPWSSD.BCST    4(SI)(CX*1), Z22, Z21
+	VMOVDQU32        64(DI), Z22
+	VPSHUFB          widen0<>+0(SB), Z22, Z23
+	VPDPWSSD.BCST    8(AX), Z23, Z1
+	VPDPWSSD.BCST    8(AX)(CX*1), Z23, Z3
+	VPDPWSSD.BCST    8(AX)(CX*2), Z23, Z5
+	VPDPWSSD.BCST    8(DX), Z23, Z7
+	VPDPWSSD.BCST    8(DX)(CX*1), Z23, Z9
+	VPDPWSSD.BCST    8(DX)(CX*2), Z23, Z11
+	VPDPWSSD.BCST    8(BX), Z23, Z13
+	VPDPWSSD.BCST    8(BX)(CX*1), Z23, Z15
+	VPDPWSSD.BCST    8(BX)(CX*2), Z23, Z17
+	VPDPWSSD.BCST    8(SI), Z23, Z19
+	VPDPWSSD.BCST    8(SI)(CX*1), Z23, Z21
+	VPSHUFB          widen1<>+0(SB), Z22, Z22
+	VPDPWSSD.BCST    12(AX), Z22, Z1
+	VPDPWSSD.BCST    12(AX)(CX*1), Z22, Z3
+	VPDPWSSD.BCST    12(AX)(CX*2), Z22, Z5
+	VPDPWSSD.BCST    12(DX), Z22, Z7
+	VPDPWSSD.BCST    12(DX)(CX*1), Z22, Z9
+	VPDPWSSD.BCST    12(DX)(CX*2), Z22, Z11
+	VPDPWSSD.BCST    12(BX), Z22, Z13
+	VPDPWSSD.BCST    12(BX)(CX*1), Z22, Z15
+	VPDPWSSD.BCST    12(BX)(CX*2), Z22, Z17
+	VPDPWSSD.BCST    12(SI), Z22, Z19
+	VPDPWSSD.BCST    12(SI)(CX*1), Z22, Z21
+	VMOVDQU32        128(DI), Z22
+	VPSHUFB          widen0<>+0(SB), Z22, Z23
+	VPDPWSSD.BCST    16(AX), Z23, Z1
+	VPDPWSSD.BCST    16(AX)(CX*1), Z23, Z3
+	VPDPWSSD.BCST    16(AX)(CX*2), Z23, Z5
+	VPDPWSSD.BCST    16(DX), Z23, Z7
+	VPDPWSSD.BCST    16(DX)(CX*1), Z23, Z9
+	VPDPWSSD.BCST    16(DX)(CX*2), Z23, Z11
+	VPDPWSSD.BCST    16(BX), Z23, Z13
+	VPDPWSSD.BCST    16(BX)(CX*1), Z23, Z15
+	VPDPWSSD.BCST    16(BX)(CX*2), Z23, Z17
+	VPDPWSSD.BCST    16(SI), Z23, Z19
+	VPDPWSSD.BCST    16(SI)(CX*1), Z23, Z21
+	VPSHUFB          widen1<>+0(SB), Z22, Z22
+	VPDPWSSD.BCST    20(AX), Z22, Z1
+	VPDPWSSD.BCST    20(AX)(CX*1), Z22, Z3
+	VPDPWSSD.BCST    20(AX)(CX*2), Z22, Z5
+	VPDPWSSD.BCST    20(DX), Z22, Z7
+	VPDPWSSD.BCST    20(DX)(CX*1), Z22, Z9
+	VPDPWSSD.BCST    20(DX)(CX*2), Z22, Z11
+	VPDPWSSD.BCST    20(BX), Z22, Z13
+	VPDPWSSD.BCST    20(BX)(CX*1), Z22, Z15
+	VPDPWSSD.BCST    20(BX)(CX*2), Z22, Z17
+	VPDPWSSD.BCST    20(SI), Z22, Z19
+	VPDPWSSD.BCST    20(SI)(CX*1), Z22, Z21
+	VMOVDQU32        192(DI), Z22
+	VPSHUFB          widen0<>+0(SB), Z22, Z23
+	VPDPWSSD.BCST    24(AX), Z23, Z1
+	VPDPWSSD.BCST    24(AX)(CX*1), Z23, Z3
+	VPDPWSSD.BCST    24(AX)(CX*2), Z23, Z5
+	VPDPWSSD.BCST    24(DX), Z23, Z7
+	VPDPWSSD.BCST    24(DX)(CX*1), Z23, Z9
+	VPDPWSSD.BCST    24(DX)(CX*2), Z23, Z11
+	VPDPWSSD.BCST    24(BX), Z23, Z13
+	VPDPWSSD.BCST    24(BX)(CX*1), Z23, Z15
+	VPDPWSSD.BCST    24(BX)(CX*2), Z23, Z17
+	VPDPWSSD.BCST    24(SI), Z23, Z19
+	VPDPWSSD.BCST    24(SI)(CX*1), Z23, Z21
+	VPSHUFB          widen1<>+0(SB), Z22, Z22
+	VPDPWSSD.BCST    28(AX), Z22, Z1
+	VPDPWSSD.BCST    28(AX)(CX*1), Z22, Z3
+	VPDPWSSD.BCST    28(AX)(CX*2), Z22, Z5
+	VPDPWSSD.BCST    28(DX), Z22, Z7
+	VPDPWSSD.BCST    28(DX)(CX*1), Z22, Z9
+	VPDPWSSD.BCST    28(DX)(CX*2), Z22, Z11
+	VPDPWSSD.BCST    28(BX), Z22, Z13
+	VPDPWSSD.BCST    28(BX)(CX*1), Z22, Z15
+	VPDPWSSD.BCST    28(BX)(CX*2), Z22, Z17
+	VPDPWSSD.BCST    28(SI), Z22, Z19
+	VPDPWSSD.BCST    28(SI)(CX*1), Z22, Z21
+	ADDQ             $0x00000100, DI
+	ADDQ             $0x20, AX
+	ADDQ             $0x20, DX
+	ADDQ             $0x20, BX
+	ADDQ             $0x20, SI
+	DECQ             R13
+	JNZ              step
+	TESTQ            R9, R9
+	JZ               scale
+	VMOVUPS          (R9), Z22
+	VFMADD231PS.BCST 4(R10), Z22, Z0
+	VFMADD231PS.BCST 16(R10), Z22, Z2
+	VFMADD231PS.BCST 28(R10), Z22, Z4
+	VFMADD231PS.BCST 40(R10), Z22, Z6
+	VFMADD231PS.BCST 52(R10), Z22, Z8
+	VFMADD231PS.BCST 64(R10), Z22, Z10
+	VFMADD231PS.BCST 76(R10), Z22, Z12
+	VFMADD231PS.BCST 88(R10), Z22, Z14
+	VFMADD231PS.BCST 100(R10), Z22, Z16
+	VFMADD231PS.BCST 112(R10), Z22, Z18
+	VFMADD231PS.BCST 124(R10), Z22, Z20
+	ADDQ             $0x40, R9
+
+scale:
+	VMOVUPS     (R8), Z22
+	VMULPS.BCST (R10), Z22, Z23
+	VCVTDQ2PS   Z1, Z1
+	VFMADD231PS Z1, Z23, Z0
+	VMULPS.BCST 12(R10), Z22, Z1
+	VCVTDQ2PS   Z3, Z3
+	VFMADD231PS Z3, Z1, Z2
+	VMULPS.BCST 24(R10), Z22, Z1
+	VCVTDQ2PS   Z5, Z5
+	VFMADD231PS Z5, Z1, Z4
+	VMULPS.BCST 36(R10), Z22, Z1
+	VCVTDQ2PS   Z7, Z7
+	VFMADD231PS Z7, Z1, Z6
+	VMULPS.BCST 48(R10), Z22, Z1
+	VCVTDQ2PS   Z9, Z9
+	VFMADD231PS Z9, Z1, Z8
+	VMULPS.BCST 60(R10), Z22, Z1
+	VCVTDQ2PS   Z11, Z11
+	VFMADD231PS Z11, Z1, Z10
+	VMULPS.BCST 72(R10), Z22, Z1
+	VCVTDQ2PS   Z13, Z13
+	VFMADD231PS Z13, Z1, Z12
+	VMULPS.BCST 84(R10), Z22, Z1
+	VCVTDQ2PS   Z15, Z15
+	VFMADD231PS Z15, Z1, Z14
+	VMULPS.BCST 96(R10), Z22, Z1
+	VCVTDQ2PS   Z17, Z17
+	VFMADD231PS Z17, Z1, Z16
+	VMULPS.BCST 108(R10), Z22, Z1
+	VCVTDQ2PS   Z19, Z19
+	VFMADD231PS Z19, Z1, Z18
+	VMULPS.BCST 120(R10), Z22, Z1
+	VCVTDQ2PS   Z21, Z21
+	VFMADD231PS Z21, Z1, Z20
+	ADDQ        $0x40, R8
+	ADDQ        R11, R10
+	DECQ        R12
+	JNZ         block
+	MOVQ        y+0(FP), AX
+	MOVQ        ys+8(FP), CX
+	SHLQ        $0x02, CX
+	VMOVUPS     Z0, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z2, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z4, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z6, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z8, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z10, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z12, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z14, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z16, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z18, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z20, (AX)
+	VZEROUPPER
+	RET
+
+// func int16x16x12VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int16, xs int, t *float32, ts int, blocks int, steps int, add bool)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+TEXT ·int16x16x12VNNI(SB), NOSPLIT, $0-105
+	MOVQ    y+0(FP), AX
+	MOVQ    ys+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVB    add+104(FP), DL
+	TESTB   DL, DL
+	JZ      zero
+	VMOVUPS (AX), Z0
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z6
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z8
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z10
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z12
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z14
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z16
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z18
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z20
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z22
+	JMP     begin
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z2, Z2, Z2
+	VPXORD Z4, Z4, Z4
+	VPXORD Z6, Z6, Z6
+	VPXORD Z8, Z8, Z8
+	VPXORD Z10, Z10, Z10
+	VPXORD Z12, Z12, Z12
+	VPXORD Z14, Z14, Z14
+	VPXORD Z16, Z16, Z16
+	VPXORD Z18, Z18, Z18
+	VPXORD Z20, Z20, Z20
+	VPXORD Z22, Z22, Z22
+
+begin:
+	MOVQ x+56(FP), AX
+	MOVQ xs+64(FP), CX
+	SHLQ $0x01, CX
+	LEAQ (AX)(CX*2), DX
+	ADDQ CX, DX
+	LEAQ (DX)(CX*2), BX
+	ADDQ CX, BX
+	LEAQ (BX)(CX*2), SI
+	ADDQ CX, SI
+	MOVQ w+16(FP), DI
+	MOVQ s+32(FP), R8
+	MOVQ m+40(FP), R9
+	MOVQ t+72(FP), R10
+	MOVQ ts+80(FP), R11
+	LEAQ (R11)(R11*2), R11
+	SHLQ $0x02, R11
+	MOVQ blocks+88(FP), R12
+
+block:
+	VPBROADCASTD 8(R10), Z1
+	VPBROADCASTD 20(R10), Z3
+	VPBROADCASTD 32(R10), Z5
+	VPBROADCASTD 44(R10), Z7
+	VPBROADCASTD 56(R10), Z9
+	VPBROADCASTD 68(R10), Z11
+	VPBROADCASTD 80(R10), Z13
+	VPBROADCASTD 92(R10), Z15
+	VPBROADCASTD 104(R10), Z17
+	VPBROADCASTD 116(R10), Z19
+	VPBROADCASTD 128(R10), Z21
+	VPBROADCASTD 140(R10), Z23
+	MOVQ         steps+96(FP), R13
+
+step:
+	VMOVDQU32        (DI), Z24
+	VPSHUFB          widen0<>+0(SB), Z24, Z25
+	VPDPWSSD.BCST    (AX), Z25, Z1
+	VPDPWSSD.BCST    (AX)(CX*1), Z25, Z3
+	VPDPWSSD.BCST    (AX)(CX*2), Z25, Z5
+	VPDPWSSD.BCST    (DX), Z25, Z7
+	VPDPWSSD.BCST    (DX)(CX*1), Z25, Z9
+	VPDPWSSD.BCST    (DX)(CX*2), Z25, Z11
+	VPDPWSSD.BCST    (BX), Z25, Z13
+	VPDPWSSD.BCST    (BX)(CX*1), Z25, Z15
+	VPDPWSSD.BCST    (BX)(CX*2), Z25, Z17
+	VPDPWSSD.BCST    (SI), Z25, Z19
+	VPDPWSSD.BCST    (SI)(CX*1), Z25, Z21
+	VPDPWSSD.BCST    (SI)(CX*2), Z25, Z23
+	VPSHUFB          widen1<>+0(SB), Z24, Z24
+	VPDPWSSD.BCST    4(AX), Z24, Z1
+	VPDPWSSD.BCST    4(AX)(CX*1), Z24, Z3
+	VPDPWSSD.BCST    4(AX)(CX*2), Z24, Z5
+	VPDPWSSD.BCST    4(DX), Z24, Z7
+	VPDPWSSD.BCST    4(DX)(CX*1), Z24, Z9
+	VPDPWSSD.BCST    4(DX)(CX*2), Z24, Z11
+	VPDPWSSD.BCST    4(BX), Z24, Z13
+	VPDPWSSD.BCST    4(BX)(CX*1), Z24, Z15
+	VPDPWSSD.BCST    4(BX)(CX*2), Z24, Z17
+	VPDPWSSD.BCST    4(SI), Z24, Z19
+	VPDPWSSD.BCST    4(SI)(CX*1), Z24, Z21
+	VPDPWSSD.BCST    4(SI)(CX*2), Z24, Z23
+	VMOVDQU32        64(DI), Z24
+	VPSHUFB          widen0<>+0(SB), Z24, Z25
+	VPDPWSSD.BCST    8(AX), Z25, Z1
+	VPDPWSSD.BCST    8(AX)(CX*1), Z25, Z3
+	VPDPWSSD.BCST    8(AX)(CX*2), Z25, Z5
+	VPDPWSSD.BCST    8(DX), Z25, Z7
+	VPDPWSSD.BCST    8(DX)(CX*1), Z25, Z9
+	VPDPWSSD.BCST    8(DX)(CX*2), Z25, Z11
+	VPDPWSSD.BCST    8(BX), Z25, Z13
+	VPDPWSSD.BCST    8(BX)(CX*1), Z25, Z15
+	VPDPWSSD.BCST    8(BX)(CX*2), Z25, Z17
+	VPDPWSSD.BCST    8(SI), Z25, Z19
+	VPDPWSSD.BCST    8(SI)(CX*1), Z25, Z21
+	VPDPWSSD.BCST    8(SI)(CX*2), Z25, Z23
+	VPSHUFB          widen1<>+0(SB), Z24, Z24
+	VPDPWSSD.BCST    12(AX), Z24, Z1
+	VPDPWSSD.BCST    12(AX)(CX*1), Z24, Z3
+	VPDPWSSD.BCST    12(AX)(CX*2), Z24, Z5
+	VPDPWSSD.BCST    12(DX), Z24, Z7
+	VPDPWSSD.BCST    12(DX)(CX*1), Z24, Z9
+	VPDPWSSD.BCST    12(DX)(CX*2), Z24, Z11
+	VPDPWSSD.BCST    12(BX), Z24, Z13
+	VPDPWSSD.BCST    12(BX)(CX*1), Z24, Z15
+	VPDPWSSD.BCST    12(BX)(CX*2), Z24, Z17
+	VPDPWSSD.BCST    12(SI), Z24, Z19
+	VPDPWSSD.BCST    12(SI)(CX*1), Z24, Z21
+	VPDPWSSD.BCST    12(SI)(CX*2), Z24, Z23
+	VMOVDQU32        128(DI), Z24
+	VPSHUFB          widen0<>+0(SB), Z24, Z25
+	VPDPWSSD.BCST    16(AX), Z25, Z1
+	VPDPWSSD.BCST    16(AX)(CX*1), Z25, Z3
+	VPDPWSSD.BCST    16(AX)(CX*2), Z25, Z5
+	VPDPWSSD.BCST    16(DX), Z25, Z7
+	VPDPWSSD.BCST    16(DX)(CX*1), Z25, Z9
+	VPDPWSSD.BCST    16(DX)(CX*2), Z25, Z11
+	VPDPWSSD.BCST    16(BX), Z25, Z13
+	VPDPWSSD.BCST    16(BX)(CX*1), Z25, Z15
+	VPDPWSSD.BCST    16(BX)(CX*2), Z25, Z17
+	VPDPWSSD.BCST    16(SI), Z25, Z19
+	VPDPWSSD.BCST    16(SI)(CX*1), Z25, Z21
+	VPDPWSSD.BCST    16(SI)(CX*2), Z25, Z23
+	VPSHUFB          widen1<>+0(SB), Z24, Z24
+	VPDPWSSD.BCST    20(AX), Z24, Z1
+	VPDPWSSD.BCST    20(AX)(CX*1), Z24, Z3
+	VPDPWSSD.BCST    20(AX)(CX*2), Z24, Z5
+	VPDPWSSD.BCST    20(DX), Z24, Z7
+	VPDPWSSD.BCST    20(DX)(CX*1), Z24, Z9
+	VPDPWSSD.BCST    20(DX)(CX*2), Z24, Z11
+	VPDPWSSD.BCST    20(BX), Z24, Z13
+	VPDPWSSD.BCST    20(BX)(CX*1), Z24, Z15
+	VPDPWSSD.BCST    20(BX)(CX*2), Z24, Z17
+	VPDPWSSD.BCST    20(SI), Z24, Z19
+	VPDPWSSD.BCST    20(SI)(CX*1), Z24, Z21
+	VPDPWSSD.BCST    20(SI)(CX*2), Z24, Z23
+	VMOVDQU32        192(DI), Z24
+	VPSHUFB          widen0<>+0(SB), Z24, Z25
+	VPDPWSSD.BCST    24(AX), Z25, Z1
+	VPDPWSSD.BCST    24(AX)(CX*1), Z25, Z3
+	VPDPWSSD.BCST    24(AX)(CX*2), Z25, Z5
+	VPDPWSSD.BCST    24(DX), Z25, Z7
+	VPDPWSSD.BCST    24(DX)(CX*1), Z25, Z9
+	VPDPWSSD.BCST    24(DX)(CX*2), Z25, Z11
+	VPDPWSSD.BCST    24(BX), Z25, Z13
+	VPDPWSSD.BCST    24(BX)(CX*1), Z25, Z15
+	VPDPWSSD.BCST    24(BX)(CX*2), Z25, Z17
+	VPDPWSSD.BCST    24(SI), Z25, Z19
+	VPDPWSSD.BCST    24(SI)(CX*1), Z25, Z21
+	VPDPWSSD.BCST    24(SI)(CX*2), Z25, Z23
+	VPSHUFB          widen1<>+0(SB), Z24, Z24
+	VPDPWSSD.BCST    28(AX), Z24, Z1
+	VPDPWSSD.BCST    28(AX)(CX*1), Z24, Z3
+	VPDPWSSD.BCST    28(AX)(CX*2), Z24, Z5
+	VPDPWSSD.BCST    28(DX), Z24, Z7
+	VPDPWSSD.BCST    28(DX)(CX*1), Z24, Z9
+	VPDPWSSD.BCST    28(DX)(CX*2), Z24, Z11
+	VPDPWSSD.BCST    28(BX), Z24, Z13
+	VPDPWSSD.BCST    28(BX)(CX*1), Z24, Z15
+	VPDPWSSD.BCST    28(BX)(CX*2), Z24, Z17
+	VPDPWSSD.BCST    28(SI), Z24, Z19
+	VPDPWSSD.BCST    28(SI)(CX*1), Z24, Z21
+	VPDPWSSD.BCST    28(SI)(CX*2), Z24, Z23
+	ADDQ             $0x00000100, DI
+	ADDQ             $0x20, AX
+	ADDQ             $0x20, DX
+	ADDQ             $0x20, BX
+	ADDQ             $0x20, SI
+	DECQ             R13
+	JNZ              step
+	TESTQ            R9, R9
+	JZ               scale
+	VMOVUPS          (R9), Z24
+	VFMADD231PS.BCST 4(R10), Z24, Z0
+	VFMADD231PS.BCST 16(R10), Z24, Z2
+	VFMADD231PS.BCST 28(R10), Z24, Z4
+	VFMADD231PS.BCST 40(R10), Z24, Z6
+	VFMADD231PS.BCST 52(R10), Z24, Z8
+	VFMADD231PS.BCST 64(R10), Z24, Z10
+	VFMADD231PS.BCST 76(R10), Z24, Z12
+	VFMADD231PS.BCST 88(R10), Z24, Z14
+	VFMADD231PS.BCST 100(R10), Z24, Z16
+	VFMADD231PS.BCST 112(R10), Z24, Z18
+	VFMADD231PS.BCST 124(R10), Z24, Z20
+	VFMADD231PS.BCST 136(R10), Z24, Z22
+	ADDQ             $0x40, R9
+
+scale:
+	VMOVUPS     (R8), Z24
+	VMULPS.BCST (R10), Z24, Z25
+	VCVTDQ2PS   Z1, Z1
+	VFMADD231PS Z1, Z25, Z0
+	VMULPS.BCST 12(R10), Z24, Z1
+	VCVTDQ2PS   Z3, Z3
+	VFMADD231PS Z3, Z1, Z2
+	VMULPS.BCST 24(R10), Z24, Z1
+	VCVTDQ2PS   Z5, Z5
+	VFMADD231PS Z5, Z1, Z4
+	VMULPS.BCST 36(R10), Z24, Z1
+	VCVTDQ2PS   Z7, Z7
+	VFMADD231PS Z7, Z1, Z6
+	VMULPS.BCST 48(R10), Z24, Z1
+	VCVTDQ2PS   Z9, Z9
+	VFMADD231PS Z9, Z1, Z8
+	VMULPS.BCST 60(R10), Z24, Z1
+	VCVTDQ2PS   Z11, Z11
+	VFMADD231PS Z11, Z1, Z10
+	VMULPS.BCST 72(R10), Z24, Z1
+	VCVTDQ2PS   Z13, Z13
+	VFMADD231PS Z13, Z1, Z12
+	VMULPS.BCST 84(R10), Z24, Z1
+	VCVTDQ2PS   Z15, Z15
+	VFMADD231PS Z15, Z1, Z14
+	VMULPS.BCST 96(R10), Z24, Z1
+	VCVTDQ2PS   Z17, Z17
+	VFMADD231PS Z17, Z1, Z16
+	VMULPS.BCST 108(R10), Z24, Z1
+	VCVTDQ2PS   Z19, Z19
+	VFMADD231PS Z19, Z1, Z18
+	VMULPS.BCST 120(R10), Z24, Z1
+	VCVTDQ2PS   Z21, Z21
+	VFMADD231PS Z21, Z1, Z20
+	VMULPS.BCST 132(R10), Z24, Z1
+	VCVTDQ2PS   Z23, Z23
+	VFMADD231PS Z23, Z1, Z22
+	ADDQ        $0x40, R8
+	ADDQ        R11, R10
+	DECQ        R12
+	JNZ         block
+	MOVQ        y+0(FP), AX
+	MOVQ        ys+8(FP), CX
+	SHLQ        $0x02, CX
+	VMOVUPS     Z0, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z2, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z4, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z6, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z8, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z10, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z12, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z14, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z16, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z18, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z20, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z22, (AX)
+	VZEROUPPER
+	RET
+
+// func int16x64x1VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int16, xs int, t *float32, ts int, blocks int, steps int, add bool)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+TEXT ·int16x64x1VNNI(SB), NOSPLIT, $0-105
+	MOVQ    y+0(FP), AX
+	MOVB    add+104(FP), CL
+	TESTB   CL, CL
+	JZ      zero
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z2
+	VMOVUPS 128(AX), Z4
+	VMOVUPS 192(AX), Z6
+	JMP     begin
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z2, Z2, Z2
+	VPXORD Z4, Z4, Z4
+	VPXORD Z6, Z6, Z6
+
+begin:
+	MOVQ x+56(FP), AX
+	MOVQ w+16(FP), CX
+	MOVQ ws+24(FP), DX
+	LEAQ (CX)(DX*2), BX
+	ADDQ DX, BX
+	MOVQ ss+48(FP), SI
+	SHLQ $0x02, SI
+	MOVQ s+32(FP), DI
+	LEAQ (DI)(SI*2), R8
+	ADDQ SI, R8
+	MOVQ m+40(FP), R9
+	LEAQ (R9)(SI*2), R10
+	ADDQ SI, R10
+	MOVQ t+72(FP), R11
+	MOVQ ts+80(FP), R12
+	LEAQ (R12)(R12*2), R12
+	SHLQ $0x02, R12
+	MOVQ blocks+88(FP), R13
+
+block:
+	VPBROADCASTD 8(R11), Z1
+	VPBROADCASTD 8(R11), Z3
+	VPBROADCASTD 8(R11), Z5
+	VPBROADCASTD 8(R11), Z7
+	MOVQ         steps+96(FP), R14
+
+step:
+	VMOVDQU32        (CX), Z8
+	VPSHUFB          widen0<>+0(SB), Z8, Z9
+	VPDPWSSD.BCST    (AX), Z9, Z1
+	VPSHUFB          widen1<>+0(SB), Z8, Z8
+	VPDPWSSD.BCST    4(AX), Z8, Z1
+	VMOVDQU32        (CX)(DX*1), Z8
+	VPSHUFB          widen0<>+0(SB), Z8, Z9
+	VPDPWSSD.BCST    (AX), Z9, Z3
+	VPSHUFB          widen1<>+0(SB), Z8, Z8
+	VPDPWSSD.BCST    4(AX), Z8, Z3
+	VMOVDQU32        (CX)(DX*2), Z8
+	VPSHUFB          widen0<>+0(SB), Z8, Z9
+	VPDPWSSD.BCST    (AX), Z9, Z5
+	VPSHUFB          widen1<>+0(SB), Z8, Z8
+	VPDPWSSD.BCST    4(AX), Z8, Z5
+	VMOVDQU32        (BX), Z8
+	VPSHUFB          widen0<>+0(SB), Z8, Z9
+	VPDPWSSD.BCST    (AX), Z9, Z7
+	VPSHUFB          widen1<>+0(SB), Z8, Z8
+	VPDPWSSD.BCST    4(AX), Z8, Z7
+	VMOVDQU32        64(CX), Z8
+	VPSHUFB          widen0<>+0(SB), Z8, Z9
+	VPDPWSSD.BCST    8(AX), Z9, Z1
+	VPSHUFB          widen1<>+0(SB), Z8, Z8
+	VPDPWSSD.BCST    12(AX), Z8, Z1
+	VMOVDQU32        64(CX)(DX*1), Z8
+	VPSHUFB          widen0<>+0(SB), Z8, Z9
+	VPDPWSSD.BCST    8(AX), Z9, Z3
+	VPSHUFB          widen1<>+0(SB), Z8, Z8
+	VPDPWSSD.BCST    12(AX), Z8, Z3
+	VMOVDQU32        64(CX)(DX*2), Z8
+	VPSHUFB          widen0<>+0(SB), Z8, Z9
+	VPDPWSSD.BCST    8(AX), Z9, Z5
+	VPSHUFB          widen1<>+0(SB), Z8, Z8
+	VPDPWSSD.BCST    12(AX), Z8, Z5
+	VMOVDQU32        64(BX), Z8
+	VPSHUFB          widen0<>+0(SB), Z8, Z9
+	VPDPWSSD.BCST    8(AX), Z9, Z7
+	VPSHUFB          widen1<>+0(SB), Z8, Z8
+	VPDPWSSD.BCST    12(AX), Z8, Z7
+	VMOVDQU32        128(CX), Z8
+	VPSHUFB          widen0<>+0(SB), Z8, Z9
+	VPDPWSSD.BCST    16(AX), Z9, Z1
+	VPSHUFB          widen1<>+0(SB), Z8, Z8
+	VPDPWSSD.BCST    20(AX), Z8, Z1
+	VMOVDQU32        128(CX)(DX*1), Z8
+	VPSHUFB          widen0<>+0(SB), Z8, Z9
+	VPDPWSSD.BCST    16(AX), Z9, Z3
+	VPSHUFB          widen1<>+0(SB), Z8, Z8
+	VPDPWSSD.BCST    20(AX), Z8, Z3
+	VMOVDQU32        128(CX)(DX*2), Z8
+	VPSHUFB          widen0<>+0(SB), Z8, Z9
+	VPDPWSSD.BCST    16(AX), Z9, Z5
+	VPSHUFB          widen1<>+0(SB), Z8, Z8
+	VPDPWSSD.BCST    20(AX), Z8, Z5
+	VMOVDQU32        128(BX), Z8
+	VPSHUFB          widen0<>+0(SB), Z8, Z9
+	VPDPWSSD.BCST    16(AX), Z9, Z7
+	VPSHUFB          widen1<>+0(SB), Z8, Z8
+	VPDPWSSD.BCST    20(AX), Z8, Z7
+	VMOVDQU32        192(CX), Z8
+	VPSHUFB          widen0<>+0(SB), Z8, Z9
+	VPDPWSSD.BCST    24(AX), Z9, Z1
+	VPSHUFB          widen1<>+0(SB), Z8, Z8
+	VPDPWSSD.BCST    28(AX), Z8, Z1
+	VMOVDQU32        192(CX)(DX*1), Z8
+	VPSHUFB          widen0<>+0(SB), Z8, Z9
+	VPDPWSSD.BCST    24(AX), Z9, Z3
+	VPSHUFB          widen1<>+0(SB), Z8, Z8
+	VPDPWSSD.BCST    28(AX), Z8, Z3
+	VMOVDQU32        192(CX)(DX*2), Z8
+	VPSHUFB          widen0<>+0(SB), Z8, Z9
+	VPDPWSSD.BCST    24(AX), Z9, Z5
+	VPSHUFB          widen1<>+0(SB), Z8, Z8
+	VPDPWSSD.BCST    28(AX), Z8, Z5
+	VMOVDQU32        192(BX), Z8
+	VPSHUFB          widen0<>+0(SB), Z8, Z9
+	VPDPWSSD.BCST    24(AX), Z9, Z7
+	VPSHUFB          widen1<>+0(SB), Z8, Z8
+	VPDPWSSD.BCST    28(AX), Z8, Z7
+	ADDQ             $0x00000100, CX
+	ADDQ             $0x00000100, BX
+	ADDQ             $0x20, AX
+	DECQ             R14
+	JNZ              step
+	TESTQ            R9, R9
+	JZ               scale
+	VMOVUPS          (R9), Z8
+	VFMADD231PS.BCST 4(R11), Z8, Z0
+	VMOVUPS          (R9)(SI*1), Z8
+	VFMADD231PS.BCST 4(R11), Z8, Z2
+	VMOVUPS          (R9)(SI*2), Z8
+	VFMADD231PS.BCST 4(R11), Z8, Z4
+	VMOVUPS          (R10), Z8
+	VFMADD231PS.BCST 4(R11), Z8, Z6
+	ADDQ             $0x40, R9
+	ADDQ             $0x40, R10
+
+scale:
+	VMOVUPS     (DI), Z8
+	VMULPS.BCST (R11), Z8, Z8
+	VCVTDQ2PS   Z1, Z1
+	VFMADD231PS Z1, Z8, Z0
+	VMOVUPS     (DI)(SI*1), Z1
+	VMULPS.BCST (R11), Z1, Z1
+	VCVTDQ2PS   Z3, Z3
+	VFMADD231PS Z3, Z1, Z2
+	VMOVUPS     (DI)(SI*2), Z1
+	VMULPS.BCST (R11), Z1, Z1
+	VCVTDQ2PS   Z5, Z5
+	VFMADD231PS Z5, Z1, Z4
+	VMOVUPS     (R8), Z1
+	VMULPS.BCST (R11), Z1, Z1
+	VCVTDQ2PS   Z7, Z7
+	VFMADD231PS Z7, Z1, Z6
+	ADDQ        $0x40, DI
+	ADDQ        $0x40, R8
+	ADDQ        R12, R11
+	DECQ        R13
+	JNZ         block
+	MOVQ        y+0(FP), AX
+	VMOVUPS     Z0, (AX)
+	VMOVUPS     Z2, 64(AX)
+	VMOVUPS     Z4, 128(AX)
+	VMOVUPS     Z6, 192(AX)
+	VZEROUPPER
+	RET
+
+// func int16x64x2VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int16, xs int, t *float32, ts int, blocks int, steps int, add bool)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+TEXT ·int16x64x2VNNI(SB), NOSPLIT, $0-105
+	MOVQ    y+0(FP), AX
+	MOVQ    ys+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVB    add+104(FP), DL
+	TESTB   DL, DL
+	JZ      zero
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z2
+	VMOVUPS 128(AX), Z4
+	VMOVUPS 192(AX), Z6
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z8
+	VMOVUPS 64(AX), Z10
+	VMOVUPS 128(AX), Z12
+	VMOVUPS 192(AX), Z14
+	JMP     begin
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z2, Z2, Z2
+	VPXORD Z4, Z4, Z4
+	VPXORD Z6, Z6, Z6
+	VPXORD Z8, Z8, Z8
+	VPXORD Z10, Z10, Z10
+	VPXORD Z12, Z12, Z12
+	VPXORD Z14, Z14, Z14
+
+begin:
+	MOVQ x+56(FP), AX
+	MOVQ xs+64(FP), CX
+	SHLQ $0x01, CX
+	MOVQ w+16(FP), DX
+	MOVQ ws+24(FP), BX
+	LEAQ (DX)(BX*2), SI
+	ADDQ BX, SI
+	MOVQ ss+48(FP), DI
+	SHLQ $0x02, DI
+	MOVQ s+32(FP), R8
+	LEAQ (R8)(DI*2), R9
+	ADDQ DI, R9
+	MOVQ m+40(FP), R10
+	LEAQ (R10)(DI*2), R11
+	ADDQ DI, R11
+	MOVQ t+72(FP), R12
+	MOVQ ts+80(FP), R13
+	LEAQ (R13)(R13*2), R13
+	SHLQ $0x02, R13
+	MOVQ blocks+88(FP), R14
+
+block:
+	VPBROADCASTD 8(R12), Z1
+	VPBROADCASTD 8(R12), Z3
+	VPBROADCASTD 8(R12), Z5
+	VPBROADCASTD 8(R12), Z7
+	VPBROADCASTD 20(R12), Z9
+	VPBROADCASTD 20(R12), Z11
+	VPBROADCASTD 20(R12), Z13
+	VPBROADCASTD 20(R12), Z15
+	MOVQ         steps+96(FP), R15
+
+step:
+	VMOVDQU32        (DX), Z16
+	VPSHUFB          widen0<>+0(SB), Z16, Z17
+	VPDPWSSD.BCST    (AX), Z17, Z1
+	VPDPWSSD.BCST    (AX)(CX*1), Z17, Z9
+	VPSHUFB          widen1<>+0(SB), Z16, Z16
+	VPDPWSSD.BCST    4(AX), Z16, Z1
+	VPDPWSSD.BCST    4(AX)(CX*1), Z16, Z9
+	VMOVDQU32        (DX)(BX*1), Z16
+	VPSHUFB          widen0<>+0(SB), Z16, Z17
+	VPDPWSSD.BCST    (AX), Z17, Z3
+	VPDPWSSD.BCST    (AX)(CX*1), Z17, Z11
+	VPSHUFB          widen1<>+0(SB), Z16, Z16
+	VPDPWSSD.BCST    4(AX), Z16, Z3
+	VPDPWSSD.BCST    4(AX)(CX*1), Z16, Z11
+	VMOVDQU32        (DX)(BX*2), Z16
+	VPSHUFB          widen0<>+0(SB), Z16, Z17
+	VPDPWSSD.BCST    (AX), Z17, Z5
+	VPDPWSSD.BCST    (AX)(CX*1), Z17, Z13
+	VPSHUFB          widen1<>+0(SB), Z16, Z16
+	VPDPWSSD.BCST    4(AX), Z16, Z5
+	VPDPWSSD.BCST    4(AX)(CX*1), Z16, Z13
+	VMOVDQU32        (SI), Z16
+	VPSHUFB          widen0<>+0(SB), Z16, Z17
+	VPDPWSSD.BCST    (AX), Z17, Z7
+	VPDPWSSD.BCST    (AX)(CX*1), Z17, Z15
+	VPSHUFB          widen1<>+0(SB), Z16, Z16
+	VPDPWSSD.BCST    4(AX), Z16, Z7
+	VPDPWSSD.BCST    4(AX)(CX*1), Z16, Z15
+	VMOVDQU32        64(DX), Z16
+	VPSHUFB          widen0<>+0(SB), Z16, Z17
+	VPDPWSSD.BCST    8(AX), Z17, Z1
+	VPDPWSSD.BCST    8(AX)(CX*1), Z17, Z9
+	VPSHUFB          widen1<>+0(SB), Z16, Z16
+	VPDPWSSD.BCST    12(AX), Z16, Z1
+	VPDPWSSD.BCST    12(AX)(CX*1), Z16, Z9
+	VMOVDQU32        64(DX)(BX*1), Z16
+	VPSHUFB          widen0<>+0(SB), Z16, Z17
+	VPDPWSSD.BCST    8(AX), Z17, Z3
+	VPDPWSSD.BCST    8(AX)(CX*1), Z17, Z11
+	VPSHUFB          widen1<>+0(SB), Z16, Z16
+	VPDPWSSD.BCST    12(AX), Z16, Z3
+	VPDPWSSD.BCST    12(AX)(CX*1), Z16, Z11
+	VMOVDQU32        64(DX)(BX*2), Z16
+	VPSHUFB          widen0<>+0(SB), Z16, Z17
+	VPDPWSSD.BCST    8(AX), Z17, Z5
+	VPDPWSSD.BCST    8(AX)(CX*1), Z17, Z13
+	VPSHUFB          widen1<>+0(SB), Z16, Z16
+	VPDPWSSD.BCST    12(AX), Z16, Z5
+	VPDPWSSD.BCST    12(AX)(CX*1), Z16, Z13
+	VMOVDQU32        64(SI), Z16
+	VPSHUFB          widen0<>+0(SB), Z16, Z17
+	VPDPWSSD.BCST    8(AX), Z17, Z7
+	VPDPWSSD.BCST    8(AX)(CX*1), Z17, Z15
+	VPSHUFB          widen1<>+0(SB), Z16, Z16
+	VPDPWSSD.BCST    12(AX), Z16, Z7
+	VPDPWSSD.BCST    12(AX)(CX*1), Z16, Z15
+	VMOVDQU32        128(DX), Z16
+	VPSHUFB          widen0<>+0(SB), Z16, Z17
+	VPDPWSSD.BCST    16(AX), Z17, Z1
+	VPDPWSSD.BCST    16(AX)(CX*1), Z17, Z9
+	VPSHUFB          widen1<>+0(SB), Z16, Z16
+	VPDPWSSD.BCST    20(AX), Z16, Z1
+	VPDPWSSD.BCST    20(AX)(CX*1), Z16, Z9
+	VMOVDQU32        128(DX)(BX*1), Z16
+	VPSHUFB          widen0<>+0(SB), Z16, Z17
+	VPDPWSSD.BCST    16(AX), Z17, Z3
+	VPDPWSSD.BCST    16(AX)(CX*1), Z17, Z11
+	VPSHUFB          widen1<>+0(SB), Z16, Z16
+	VPDPWSSD.BCST    20(AX), Z16, Z3
+	VPDPWSSD.BCST    20(AX)(CX*1), Z16, Z11
+	VMOVDQU32        128(DX)(BX*2), Z16
+	VPSHUFB          widen0<>+0(SB), Z16, Z17
+	VPDPWSSD.BCST    16(AX), Z17, Z5
+	VPDPWSSD.BCST    16(AX)(CX*1), Z17, Z13
+	VPSHUFB          widen1<>+0(SB), Z16, Z16
+	VPDPWSSD.BCST    20(AX), Z16, Z5
+	VPDPWSSD.BCST    20(AX)(CX*1), Z16, Z13
+	VMOVDQU32        128(SI), Z16
+	VPSHUFB          widen0<>+0(SB), Z16, Z17
+	VPDPWSSD.BCST    16(AX), Z17, Z7
+	VPDPWSSD.BCST    16(AX)(CX*1), Z17, Z15
+	VPSHUFB          widen1<>+0(SB), Z16, Z16
+	VPDPWSSD.BCST    20(AX), Z16, Z7
+	VPDPWSSD.BCST    20(AX)(CX*1), Z16, Z15
+	VMOVDQU32        192(DX), Z16
+	VPSHUFB          widen0<>+0(SB), Z16, Z17
+	VPDPWSSD.BCST    24(AX), Z17, Z1
+	VPDPWSSD.BCST    24(AX)(CX*1), Z17, Z9
+	VPSHUFB          widen1<>+0(SB), Z16, Z16
+	VPDPWSSD.BCST    28(AX), Z16, Z1
+	VPDPWSSD.BCST    28(AX)(CX*1), Z16, Z9
+	VMOVDQU32        192(DX)(BX*1), Z16
+	VPSHUFB          widen0<>+0(SB), Z16, Z17
+	VPDPWSSD.BCST    24(AX), Z17, Z3
+	VPDPWSSD.BCST    24(AX)(CX*1), Z17, Z11
+	VPSHUFB          widen1<>+0(SB), Z16, Z16
+	VPDPWSSD.BCST    28(AX), Z16, Z3
+	VPDPWSSD.BCST    28(AX)(CX*1), Z16, Z11
+	VMOVDQU32        192(DX)(BX*2), Z16
+	VPSHUFB          widen0<>+0(SB), Z16, Z17
+	VPDPWSSD.BCST    24(AX), Z17, Z5
+	VPDPWSSD.BCST    24(AX)(CX*1), Z17, Z13
+	VPSHUFB          widen1<>+0(SB), Z16, Z16
+	VPDPWSSD.BCST    28(AX), Z16, Z5
+	VPDPWSSD.BCST    28(AX)(CX*1), Z16, Z13
+	VMOVDQU32        192(SI), Z16
+	VPSHUFB          widen0<>+0(SB), Z16, Z17
+	VPDPWSSD.BCST    24(AX), Z17, Z7
+	VPDPWSSD.BCST    24(AX)(CX*1), Z17, Z15
+	VPSHUFB          widen1<>+0(SB), Z16, Z16
+	VPDPWSSD.BCST    28(AX), Z16, Z7
+	VPDPWSSD.BCST    28(AX)(CX*1), Z16, Z15
+	ADDQ             $0x00000100, DX
+	ADDQ             $0x00000100, SI
+	ADDQ             $0x20, AX
+	DECQ             R15
+	JNZ              step
+	TESTQ            R10, R10
+	JZ               scale
+	VMOVUPS          (R10), Z16
+	VFMADD231PS.BCST 4(R12), Z16, Z0
+	VFMADD231PS.BCST 16(R12), Z16, Z8
+	VMOVUPS          (R10)(DI*1), Z16
+	VFMADD231PS.BCST 4(R12), Z16, Z2
+	VFMADD231PS.BCST 16(R12), Z16, Z10
+	VMOVUPS          (R10)(DI*2), Z16
+	VFMADD231PS.BCST 4(R12), Z16, Z4
+	VFMADD231PS.BCST 16(R12), Z16, Z12
+	VMOVUPS          (R11), Z16
+	VFMADD231PS.BCST 4(R12), Z16, Z6
+	VFMADD231PS.BCST 16(R12), Z16, Z14
+	ADDQ             $0x40, R10
+	ADDQ             $0x40, R11
+
+scale:
+	VMOVUPS     (R8), Z16
+	VMULPS.BCST (R12), Z16, Z17
+	VCVTDQ2PS   Z1, Z1
+	VFMADD231PS Z1, Z17, Z0
+	VMULPS.BCST 12(R12), Z16, Z1
+	VCVTDQ2PS   Z9, Z9
+	VFMADD231PS Z9, Z1, Z8
+	VMOVUPS     (R8)(DI*1), Z1
+	VMULPS.BCST (R12), Z1, Z9
+	VCVTDQ2PS   Z3, Z3
+	VFMADD231PS Z3, Z9, Z2
+	VMULPS.BCST 12(R12), Z1, Z1
+	VCVTDQ2PS   Z11, Z11
+	VFMADD231PS Z11, Z1, Z10
+	VMOVUPS     (R8)(DI*2), Z1
+	VMULPS.BCST (R12), Z1, Z3
+	VCVTDQ2PS   Z5, Z5
+	VFMADD231PS Z5, Z3, Z4
+	VMULPS.BCST 12(R12), Z1, Z1
+	VCVTDQ2PS   Z13, Z13
+	VFMADD231PS Z13, Z1, Z12
+	VMOVUPS     (R9), Z1
+	VMULPS.BCST (R12), Z1, Z3
+	VCVTDQ2PS   Z7, Z7
+	VFMADD231PS Z7, Z3, Z6
+	VMULPS.BCST 12(R12), Z1, Z1
+	VCVTDQ2PS   Z15, Z15
+	VFMADD231PS Z15, Z1, Z14
+	ADDQ        $0x40, R8
+	ADDQ        $0x40, R9
+	ADDQ        R13, R12
+	DECQ        R14
+	JNZ         block
+	MOVQ        y+0(FP), AX
+	MOVQ        ys+8(FP), CX
+	SHLQ        $0x02, CX
+	VMOVUPS     Z0, (AX)
+	VMOVUPS     Z2, 64(AX)
+	VMOVUPS     Z4, 128(AX)
+	VMOVUPS     Z6, 192(AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z8, (AX)
+	VMOVUPS     Z10, 64(AX)
+	VMOVUPS     Z12, 128(AX)
+	VMOVUPS     Z14, 192(AX)
+	VZEROUPPER
+	RET
+
+// func int16x64x3VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int16, xs int, t *float32, ts int, blocks int, steps int, add bool)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+TEXT ·int16x64x3VNNI(SB), NOSPLIT, $0-105
+	MOVQ    y+0(FP), AX
+	MOVQ    ys+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVB    add+104(FP), DL
+	TESTB   DL, DL
+	JZ      zero
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z2
+	VMOVUPS 128(AX), Z4
+	VMOVUPS 192(AX), Z6
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z8
+	VMOVUPS 64(AX), Z10
+	VMOVUPS 128(AX), Z12
+	VMOVUPS 192(AX), Z14
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z16
+	VMOVUPS 64(AX), Z18
+	VMOVUPS 128(AX), Z20
+	VMOVUPS 192(AX), Z22
+	JMP     begin
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z2, Z2, Z2
+	VPXORD Z4, Z4, Z4
+	VPXORD Z6, Z6, Z6
+	VPXORD Z8, Z8, Z8
+	VPXORD Z10, Z10, Z10
+	VPXORD Z12, Z12, Z12
+	VPXORD Z14, Z14, Z14
+	VPXORD Z16, Z16, Z16
+	VPXORD Z18, Z18, Z18
+	VPXORD Z20, Z20, Z20
+	VPXORD Z22, Z22, Z22
+
+begin:
+	MOVQ x+56(FP), AX
+	MOVQ xs+64(FP), CX
+	SHLQ $0x01, CX
+	MOVQ w+16(FP), DX
+	MOVQ ws+24(FP), BX
+	LEAQ (DX)(BX*2), SI
+	ADDQ BX, SI
+	MOVQ ss+48(FP), DI
+	SHLQ $0x02, DI
+	MOVQ s+32(FP), R8
+	LEAQ (R8)(DI*2), R9
+	ADDQ DI, R9
+	MOVQ m+40(FP), R10
+	LEAQ (R10)(DI*2), R11
+	ADDQ DI, R11
+	MOVQ t+72(FP), R12
+	MOVQ ts+80(FP), R13
+	LEAQ (R13)(R13*2), R13
+	SHLQ $0x02, R13
+	MOVQ blocks+88(FP), R14
+
+block:
+	VPBROADCASTD 8(R12), Z1
+	VPBROADCASTD 8(R12), Z3
+	VPBROADCASTD 8(R12), Z5
+	VPBROADCASTD 8(R12), Z7
+	VPBROADCASTD 20(R12), Z9
+	VPBROADCASTD 20(R12), Z11
+	VPBROADCASTD 20(R12), Z13
+	VPBROADCASTD 20(R12), Z15
+	VPBROADCASTD 32(R12), Z17
+	VPBROADCASTD 32(R12), Z19
+	VPBROADCASTD 32(R12), Z21
+	VPBROADCASTD 32(R12), Z23
+	MOVQ         steps+96(FP), R15
+
+step:
+	VMOVDQU32        (DX), Z24
+	VPSHUFB          widen0<>+0(SB), Z24, Z25
+	VPDPWSSD.BCST    (AX), Z25, Z1
+	VPDPWSSD.BCST    (AX)(CX*1), Z25, Z9
+	VPDPWSSD.BCST    (AX)(CX*2), Z25, Z17
+	VPSHUFB          widen1<>+0(SB), Z24, Z24
+	VPDPWSSD.BCST    4(AX), Z24, Z1
+	VPDPWSSD.BCST    4(AX)(CX*1), Z24, Z9
+	VPDPWSSD.BCST    4(AX)(CX*2), Z24, Z17
+	VMOVDQU32        (DX)(BX*1), Z24
+	VPSHUFB          widen0<>+0(SB), Z24, Z25
+	VPDPWSSD.BCST    (AX), Z25, Z3
+	VPDPWSSD.BCST    (AX)(CX*1), Z25, Z11
+	VPDPWSSD.BCST    (AX)(CX*2), Z25, Z19
+	VPSHUFB          widen1<>+0(SB), Z24, Z24
+	VPDPWSSD.BCST    4(AX), Z24, Z3
+	VPDPWSSD.BCST    4(AX)(CX*1), Z24, Z11
+	VPDPWSSD.BCST    4(AX)(CX*2), Z24, Z19
+	VMOVDQU32        (DX)(BX*2), Z24
+	VPSHUFB          widen0<>+0(SB), Z24, Z25
+	VPDPWSSD.BCST    (AX), Z25, Z5
+	VPDPWSSD.BCST    (AX)(CX*1), Z25, Z13
+	VPDPWSSD.BCST    (AX)(CX*2), Z25, Z21
+	VPSHUFB          widen1<>+0(SB), Z24, Z24
+	VPDPWSSD.BCST    4(AX), Z24, Z5
+	VPDPWSSD.BCST    4(AX)(CX*1), Z24, Z13
+	VPDPWSSD.BCST    4(AX)(CX*2), Z24, Z21
+	VMOVDQU32        (SI), Z24
+	VPSHUFB          widen0<>+0(SB), Z24, Z25
+	VPDPWSSD.BCST    (AX), Z25, Z7
+	VPDPWSSD.BCST    (AX)(CX*1), Z25, Z15
+	VPDPWSSD.BCST    (AX)(CX*2), Z25, Z23
+	VPSHUFB          widen1<>+0(SB), Z24, Z24
+	VPDPWSSD.BCST    4(AX), Z24, Z7
+	VPDPWSSD.BCST    4(AX)(CX*1), Z24, Z15
+	VPDPWSSD.BCST    4(AX)(CX*2), Z24, Z23
+	VMOVDQU32        64(DX), Z24
+	VPSHUFB          widen0<>+0(SB), Z24, Z25
+	VPDPWSSD.BCST    8(AX), Z25, Z1
+	VPDPWSSD.BCST    8(AX)(CX*1), Z25, Z9
+	VPDPWSSD.BCST    8(AX)(CX*2), Z25, Z17
+	VPSHUFB          widen1<>+0(SB), Z24, Z24
+	VPDPWSSD.BCST    12(AX), Z24, Z1
+	VPDPWSSD.BCST    12(AX)(CX*1), Z24, Z9
+	VPDPWSSD.BCST    12(AX)(CX*2), Z24, Z17
+	VMOVDQU32        64(DX)(BX*1), Z24
+	VPSHUFB          widen0<>+0(SB), Z24, Z25
+	VPDPWSSD.BCST    8(AX), Z25, Z3
+	VPDPWSSD.BCST    8(AX)(CX*1), Z25, Z11
+	VPDPWSSD.BCST    8(AX)(CX*2), Z25, Z19
+	VPSHUFB          widen1<>+0(SB), Z24, Z24
+	VPDPWSSD.BCST    12(AX), Z24, Z3
+	VPDPWSSD.BCST    12(AX)(CX*1), Z24, Z11
+	VPDPWSSD.BCST    12(AX)(CX*2), Z24, Z19
+	VMOVDQU32        64(DX)(BX*2), Z24
+	VPSHUFB          widen0<>+0(SB), Z24, Z25
+	VPDPWSSD.BCST    8(AX), Z25, Z5
+	VPDPWSSD.BCST    8(AX)(CX*1), Z25, Z13
+	VPDPWSSD.BCST    8(AX)(CX*2), Z25, Z21
+	VPSHUFB          widen1<>+0(SB), Z24, Z24
+	VPDPWSSD.BCST    12(AX), Z24, Z5
+	VPDPWSSD.BCST    12(AX)(CX*1), Z24, Z13
+	VPDPWSSD.BCST    12(AX)(CX*2), Z24, Z21
+	VMOVDQU32        64(SI), Z24
+	VPSHUFB          widen0<>+0(SB), Z24, Z25
+	VPDPWSSD.BCST    8(AX), Z25, Z7
+	VPDPWSSD.BCST    8(AX)(CX*1), Z25, Z15
+	VPDPWSSD.BCST    8(AX)(CX*2), Z25, Z23
+	VPSHUFB          widen1<>+0(SB), Z24, Z24
+	VPDPWSSD.BCST    12(AX), Z24, Z7
+	VPDPWSSD.BCST    12(AX)(CX*1), Z24, Z15
+	VPDPWSSD.BCST    12(AX)(CX*2), Z24, Z23
+	VMOVDQU32        128(DX), Z24
+	VPSHUFB          widen0<>+0(SB), Z24, Z25
+	VPDPWSSD.BCST    16(AX), Z25, Z1
+	VPDPWSSD.BCST    16(AX)(CX*1), Z25, Z9
+	VPDPWSSD.BCST    16(AX)(CX*2), Z25, Z17
+	VPSHUFB          widen1<>+0(SB), Z24, Z24
+	VPDPWSSD.BCST    20(AX), Z24, Z1
+	VPDPWSSD.BCST    20(AX)(CX*1), Z24, Z9
+	VPDPWSSD.BCST    20(AX)(CX*2), Z24, Z17
+	VMOVDQU32        128(DX)(BX*1), Z24
+	VPSHUFB          widen0<>+0(SB), Z24, Z25
+	VPDPWSSD.BCST    16(AX), Z25, Z3
+	VPDPWSSD.BCST    16(AX)(CX*1), Z25, Z11
+	VPDPWSSD.BCST    16(AX)(CX*2), Z25, Z19
+	VPSHUFB          widen1<>+0(SB), Z24, Z24
+	VPDPWSSD.BCST    20(AX), Z24, Z3
+	VPDPWSSD.BCST    20(AX)(CX*1), Z24, Z11
+	VPDPWSSD.BCST    20(AX)(CX*2), Z24, Z19
+	VMOVDQU32        128(DX)(BX*2), Z24
+	VPSHUFB          widen0<>+0(SB), Z24, Z25
+	VPDPWSSD.BCST    16(AX), Z25, Z5
+	VPDPWSSD.BCST    16(AX)(CX*1), Z25, Z13
+	VPDPWSSD.BCST    16(AX)(CX*2), Z25, Z21
+	VPSHUFB          widen1<>+0(SB), Z24, Z24
+	VPDPWSSD.BCST    20(AX), Z24, Z5
+	VPDPWSSD.BCST    20(AX)(CX*1), Z24, Z13
+	VPDPWSSD.BCST    20(AX)(CX*2), Z24, Z21
+	VMOVDQU32        128(SI), Z24
+	VPSHUFB          widen0<>+0(SB), Z24, Z25
+	VPDPWSSD.BCST    16(AX), Z25, Z7
+	VPDPWSSD.BCST    16(AX)(CX*1), Z25, Z15
+	VPDPWSSD.BCST    16(AX)(CX*2), Z25, Z23
+	VPSHUFB          widen1<>+0(SB), Z24, Z24
+	VPDPWSSD.BCST    20(AX), Z24, Z7
+	VPDPWSSD.BCST    20(AX)(CX*1), Z24, Z15
+	VPDPWSSD.BCST    20(AX)(CX*2), Z24, Z23
+	VMOVDQU32        192(DX), Z24
+	VPSHUFB          widen0<>+0(SB), Z24, Z25
+	VPDPWSSD.BCST    24(AX), Z25, Z1
+	VPDPWSSD.BCST    24(AX)(CX*1), Z25, Z9
+	VPDPWSSD.BCST    24(AX)(CX*2), Z25, Z17
+	VPSHUFB          widen1<>+0(SB), Z24, Z24
+	VPDPWSSD.BCST    28(AX), Z24, Z1
+	VPDPWSSD.BCST    28(AX)(CX*1), Z24, Z9
+	VPDPWSSD.BCST    28(AX)(CX*2), Z24, Z17
+	VMOVDQU32        192(DX)(BX*1), Z24
+	VPSHUFB          widen0<>+0(SB), Z24, Z25
+	VPDPWSSD.BCST    24(AX), Z25, Z3
+	VPDPWSSD.BCST    24(AX)(CX*1), Z25, Z11
+	VPDPWSSD.BCST    24(AX)(CX*2), Z25, Z19
+	VPSHUFB          widen1<>+0(SB), Z24, Z24
+	VPDPWSSD.BCST    28(AX), Z24, Z3
+	VPDPWSSD.BCST    28(AX)(CX*1), Z24, Z11
+	VPDPWSSD.BCST    28(AX)(CX*2), Z24, Z19
+	VMOVDQU32        192(DX)(BX*2), Z24
+	VPSHUFB          widen0<>+0(SB), Z24, Z25
+	VPDPWSSD.BCST    24(AX), Z25, Z5
+	VPDPWSSD.BCST    24(AX)(CX*1), Z25, Z13
+	VPDPWSSD.BCST    24(AX)(CX*2), Z25, Z21
+	VPSHUFB          widen1<>+0(SB), Z24, Z24
+	VPDPWSSD.BCST    28(AX), Z24, Z5
+	VPDPWSSD.BCST    28(AX)(CX*1), Z24, Z13
+	VPDPWSSD.BCST    28(AX)(CX*2), Z24, Z21
+	VMOVDQU32        192(SI), Z24
+	VPSHUFB          widen0<>+0(SB), Z24, Z25
+	VPDPWSSD.BCST    24(AX), Z25, Z7
+	VPDPWSSD.BCST    24(AX)(CX*1), Z25, Z15
+	VPDPWSSD.BCST    24(AX)(CX*2), Z25, Z23
+	VPSHUFB          widen1<>+0(SB), Z24, Z24
+	VPDPWSSD.BCST    28(AX), Z24, Z7
+	VPDPWSSD.BCST    28(AX)(CX*1), Z24, Z15
+	VPDPWSSD.BCST    28(AX)(CX*2), Z24, Z23
+	ADDQ             $0x00000100, DX
+	ADDQ             $0x00000100, SI
+	ADDQ             $0x20, AX
+	DECQ             R15
+	JNZ              step
+	TESTQ            R10, R10
+	JZ               scale
+	VMOVUPS          (R10), Z24
+	VFMADD231PS.BCST 4(R12), Z24, Z0
+	VFMADD231PS.BCST 16(R12), Z24, Z8
+	VFMADD231PS.BCST 28(R12), Z24, Z16
+	VMOVUPS          (R10)(DI*1), Z24
+	VFMADD231PS.BCST 4(R12), Z24, Z2
+	VFMADD231PS.BCST 16(R12), Z24, Z10
+	VFMADD231PS.BCST 28(R12), Z24, Z18
+	VMOVUPS          (R10)(DI*2), Z24
+	VFMADD231PS.BCST 4(R12), Z24, Z4
+	VFMADD231PS.BCST 16(R12), Z24, Z12
+	VFMADD231PS.BCST 28(R12), Z24, Z20
+	VMOVUPS          (R11), Z24
+	VFMADD231PS.BCST 4(R12), Z24, Z6
+	VFMADD231PS.BCST 16(R12), Z24, Z14
+	VFMADD231PS.BCST 28(R12), Z24, Z22
+	ADDQ             $0x40, R10
+	ADDQ             $0x40, R11
+
+scale:
+	VMOVUPS     (R8), Z24
+	VMULPS.BCST (R12), Z24, Z25
+	VCVTDQ2PS   Z1, Z1
+	VFMADD231PS Z1, Z25, Z0
+	VMULPS.BCST 12(R12), Z24, Z1
+	VCVTDQ2PS   Z9, Z9
+	VFMADD231PS Z9, Z1, Z8
+	VMULPS.BCST 24(R12), Z24, Z1
+	VCVTDQ2PS   Z17, Z17
+	VFMADD231PS Z17, Z1, Z16
+	VMOVUPS     (R8)(DI*1), Z1
+	VMULPS.BCST (R12), Z1, Z9
+	VCVTDQ2PS   Z3, Z3
+	VFMADD231PS Z3, Z9, Z2
+	VMULPS.BCST 12(R12), Z1, Z3
+	VCVTDQ2PS   Z11, Z11
+	VFMADD231PS Z11, Z3, Z10
+	VMULPS.BCST 24(R12), Z1, Z1
+	VCVTDQ2PS   Z19, Z19
+	VFMADD231PS Z19, Z1, Z18
+	VMOVUPS     (R8)(DI*2), Z1
+	VMULPS.BCST (R12), Z1, Z3
+	VCVTDQ2PS   Z5, Z5
+	VFMADD231PS Z5, Z3, Z4
+	VMULPS.BCST 12(R12), Z1, Z3
+	VCVTDQ2PS   Z13, Z13
+	VFMADD231PS Z13, Z3, Z12
+	VMULPS.BCST 24(R12), Z1, Z1
+	VCVTDQ2PS   Z21, Z21
+	VFMADD231PS Z21, Z1, Z20
+	VMOVUPS     (R9), Z1
+	VMULPS.BCST (R12), Z1, Z3
+	VCVTDQ2PS   Z7, Z7
+	VFMADD231PS Z7, Z3, Z6
+	VMULPS.BCST 12(R12), Z1, Z3
+	VCVTDQ2PS   Z15, Z15
+	VFMADD231PS Z15, Z3, Z14
+	VMULPS.BCST 24(R12), Z1, Z1
+	VCVTDQ2PS   Z23, Z23
+	VFMADD231PS Z23, Z1, Z22
+	ADDQ        $0x40, R8
+	ADDQ        $0x40, R9
+	ADDQ        R13, R12
+	DECQ        R14
+	JNZ         block
+	MOVQ        y+0(FP), AX
+	MOVQ        ys+8(FP), CX
+	SHLQ        $0x02, CX
+	VMOVUPS     Z0, (AX)
+	VMOVUPS     Z2, 64(AX)
+	VMOVUPS     Z4, 128(AX)
+	VMOVUPS     Z6, 192(AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z8, (AX)
+	VMOVUPS     Z10, 64(AX)
+	VMOVUPS     Z12, 128(AX)
+	VMOVUPS     Z14, 192(AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z16, (AX)
+	VMOVUPS     Z18, 64(AX)
+	VMOVUPS     Z20, 128(AX)
+	VMOVUPS     Z22, 192(AX)
+	VZEROUPPER
+	RET

@@ -13,12 +13,13 @@ type Level int
 // The levels, lowest first. Which exist depends on the architecture and on
 // the build tag purego.
 const (
-	Generic Level = iota // plain Go
-	AVX2                 // amd64 with AVX2 and FMA
-	AVX512               // amd64 with AVX2, FMA and AVX-512 F, BW, DQ and VL
+	Generic    Level = iota // plain Go
+	AVX2                    // amd64 with AVX2 and FMA
+	AVX512                  // amd64 with AVX2, FMA and AVX-512 F, BW, DQ and VL
+	AVX512VNNI              // the same with AVX-512 VNNI
 )
 
-var levelNames = []string{Generic: "generic", AVX2: "avx2", AVX512: "avx512"}
+var levelNames = []string{Generic: "generic", AVX2: "avx2", AVX512: "avx512", AVX512VNNI: "avx512vnni"}
 
 func (l Level) String() string {
 	if l < 0 || int(l) >= len(levelNames) {

@@ -27,10 +27,10 @@ func TestDecodeDoesNotAllocate(t *testing.T) {
 		"some rows":   {plus(0.5, Row.Generated, site), plus(2, func(r Row) bool { return r.Pos%2 == 0 }, Site{ResidMid, 1})},
 		"many points": {{Sites: []Site{site, {AttnOut, 1}, {Point: FinalNorm}}, Func: read}},
 	} {
-		for _, typ := range []tensor.Type{tensor.F32, tensor.Q4_0} {
-			t.Run(name+" "+typ.String(), func(t *testing.T) {
+		for typ, precision := range map[tensor.Type]Precision{tensor.F32: Exact, tensor.Q4_0: Exact, tensor.Q4_1: Probe, tensor.Q8_0: Fast} {
+			t.Run(name+" "+typ.String()+" "+precision.String(), func(t *testing.T) {
 				m := small.of(typ).model(t)
-				r := runner(t, m, RunnerOptions{Threads: 2})
+				r := runner(t, m, RunnerOptions{Threads: 2, Precision: precision})
 				x := sampler(t, Sampling{Temperature: 0.8, TopK: 40, TopP: 0.9, MinP: 0.01, RepeatPenalty: 1.1}, 0)
 				s := r.NewSequence()
 				s.SetPrompt(10)

@@ -42,6 +42,48 @@ var golden = map[string]string{
 	"quant-iq4_xs":                  "db76813fa5cbe8a91253999e207a2d9ab22d1422b20f13016f0de8fc86f73e3c",
 }
 
+// goldenInts are the same for the precisions that round activations, by
+// precision and format.
+var goldenInts = map[Precision]map[string]string{
+	Probe: {
+		"Q4_0":   "256507fbb3611f4efa48def992e803fec6bf693458eb396d4e779b205b0ce534",
+		"Q4_1":   "bfaa2afc7997fc2cfabe477e9ae92f25126dc05fb61d8dc77a0516d20bcb44b6",
+		"Q5_0":   "02ae1113ab3e38c68b6968b9d5160568856e37a3f97fb782422472af9e67a907",
+		"Q5_1":   "279a0e0f0259d577e00e5aa5799eb4f007c072bcde93bb62993ba9ae02b16714",
+		"Q8_0":   "1d2bbff2624e4dab105ffb662e2a6953df774e445de303e57a95d7e0a92d0826",
+		"Q2_K":   "2b0949e43cd2b2f9b52fd783cc880ec9827a8606cad9550ce639d50c352d58ea",
+		"Q3_K":   "25fbd071a01d7a97cf1927a51346cf29ea398cebc5c00d1d53c347164effb218",
+		"Q4_K":   "5ea7f975260cb55042d850405fd1e956ae679aa9f0a26e9fc710edb60ec3dcc7",
+		"Q5_K":   "4444d3eac5b31705ee85bb9dd9de030694433342baad77675aec906f8c9c6c69",
+		"Q6_K":   "4a2d5d53514f194be05377e59e9d291e69d5f8ccda85a9f55e64ccd708b0e45b",
+		"IQ4_NL": "84e015f922da428d24ced9263e9d880b7f90ac55f66f723fa4dcfff4039041b6",
+		"IQ4_XS": "ca73c0dfb2f53f93087602a5e74415b922844d5ddc5c9955c5e7f3e6d02876f3",
+	},
+	Fast: {
+		"Q4_0":   "acb05fab7b1daee24236c9e553c2187bd5bab3eefcd6b7487d5a0c93d7601bff",
+		"Q4_1":   "3dad01c8ca9b2ed650248c3007d1ea5b46f38de538eb5f63993b7ec9bf316529",
+		"Q5_0":   "64cd39248c1d8ffc1925f3166f800d180281a9295b153d47824cebb3572eb905",
+		"Q5_1":   "ee082d5982c560f51887a5b6f383016f0c599e7f44f5a7bcd4962b1890ecaf88",
+		"Q8_0":   "c51fff55cc7022d286c2f1c50cbca28d21a2d7d0980aaff8cf2a4b51aa5ab49b",
+		"Q2_K":   "32d8719230b4078545919b185ee2d86a0aa85c911dd9cdea4dd7c633e9628097",
+		"Q3_K":   "fe68a76cbc171c879a9c458f50a9fb1ca316def90fa2271a50fa47b0bab21d09",
+		"Q4_K":   "58e666da5bcf060bcdbf329971e78d3cfdea76af5450f9ddce55c0e3ed0608bd",
+		"Q5_K":   "c32ea99b3b5274a4cfafa94005a095d85f009656fdf753f8cda9078736338a79",
+		"Q6_K":   "6469ea18fbd57b2c03366e3ee919afd0b70ceba496720ca202faff5cc1660f0d",
+		"IQ4_NL": "b16cead46d8f56bda18dfce8924cd5beb349b82d3b9435edd58c4fd7c39b8c2b",
+		"IQ4_XS": "791dd13daa5bdc72515decd2f2cb63a3533c7aa132aae6b86c1d7d2b631e3685",
+	},
+}
+
+// goldenOf is the golden hash of a random model: float weights meet float
+// activations in every precision.
+func goldenOf(p Precision, typ tensor.Type) string {
+	if p == Exact || typ.Block() == 1 {
+		return golden[typ.String()]
+	}
+	return goldenInts[p][typ.String()]
+}
+
 // goldenText is as long as is quick in generic Go, and longer than a page of
 // keys and values where that is.
 func goldenText(m *Model, typ tensor.Type) []token.Token {
@@ -58,10 +100,12 @@ func TestGoldenFormats(t *testing.T) {
 		if !typ.Known() {
 			continue
 		}
-		t.Run(typ.String(), func(t *testing.T) {
-			m := small.of(typ).model(t)
-			require.Equal(t, golden[typ.String()], variant{}.run(t, m, goldenText(m, typ)).both())
-		})
+		m := small.of(typ).model(t)
+		for _, p := range []Precision{Exact, Probe, Fast} {
+			t.Run(typ.String()+" "+p.String(), func(t *testing.T) {
+				require.Equal(t, goldenOf(p, typ), variant{precision: p}.run(t, m, goldenText(m, typ)).both())
+			})
+		}
 	}
 }
 
@@ -76,6 +120,8 @@ func TestGoldenModels(t *testing.T) {
 
 // A variant is a way to compute a text that must not change a bit.
 type variant struct {
+	precision Precision
+
 	threads int
 	batch   int   // RunnerOptions.BatchTokens
 	cuts    []int // lengths of the first passes; the rest follows in one
@@ -97,7 +143,7 @@ func (o outcome) both() string { return o.logits[:32] + o.resid[:32] }
 
 func (v variant) run(t *testing.T, m *Model, tokens []token.Token) outcome {
 	t.Helper()
-	r := runner(t, m, RunnerOptions{Threads: max(v.threads, 1), BatchTokens: v.batch})
+	r := runner(t, m, RunnerOptions{Threads: max(v.threads, 1), BatchTokens: v.batch, Precision: v.precision})
 	defer r.Close()
 	rec := record(allBlocks(m, ResidPost)...)
 	p := Pass{Hooks: []*Hook{&rec.Hook}}
@@ -258,12 +304,19 @@ func reused(t *testing.T, r *Runner, tokens []token.Token, p Pass) *Sequence {
 // One float32 model and one of every family of quantised formats, computed in
 // every way, under every set of kernels: all bits are those of the golden run.
 func TestContract(t *testing.T) {
-	for _, typ := range []tensor.Type{tensor.F32, tensor.BF16, tensor.Q5_1, tensor.Q4_K, tensor.IQ4XS} {
-		t.Run(typ.String(), func(t *testing.T) {
+	for _, c := range []struct {
+		typ       tensor.Type
+		precision Precision
+	}{
+		{tensor.F32, Exact}, {tensor.BF16, Exact}, {tensor.Q5_1, Exact}, {tensor.Q4_K, Exact}, {tensor.IQ4XS, Exact},
+		{tensor.Q5_1, Probe}, {tensor.Q8_0, Fast}, {tensor.Q4_K, Fast}, {tensor.Q6_K, Probe},
+	} {
+		typ := c.typ
+		t.Run(typ.String()+" "+c.precision.String(), func(t *testing.T) {
 			m := small.of(typ).model(t)
 			tokens := goldenText(m, typ)
-			want := variant{}.run(t, m, tokens)
-			require.Equal(t, golden[typ.String()], want.both())
+			want := variant{precision: c.precision}.run(t, m, tokens)
+			require.Equal(t, goldenOf(c.precision, typ), want.both())
 			for _, level := range asm.Levels() {
 				restore, err := asm.Use(level)
 				require.NoError(t, err)
@@ -273,6 +326,7 @@ func TestContract(t *testing.T) {
 						if testing.Short() && level < asm.Best() && v.threads == 0 {
 							t.Skip("slow in generic Go")
 						}
+						v.precision = c.precision
 						got := v.run(t, m, tokens)
 						require.Equal(t, want.logits, got.logits, "logits")
 						if !v.unread {

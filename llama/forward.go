@@ -77,6 +77,7 @@ func (r *Runner) begin(parts []part, depth int) {
 		longest = max(longest, base+len(s.Tokens))
 	}
 	r.rope.Extend(longest)
+	r.localRope.Extend(longest)
 	n := len(r.rows)
 	r.x = resize(r.x, n*padded(c.Width))
 	r.norm = resize(r.norm, n*padded(c.Width))
@@ -87,6 +88,9 @@ func (r *Runner) begin(parts []part, depth int) {
 	r.v = resize(r.v, n*padded(c.KVHeads*c.HeadDim))
 	r.gate = resize(r.gate, n*padded(c.FeedForward))
 	r.up = resize(r.up, n*padded(c.FeedForward))
+	if c.Experts > 0 {
+		r.mixture.resize(c, n)
+	}
 	if cap(r.tainted) < n {
 		r.tainted = make([]int, n)
 	}
@@ -120,20 +124,21 @@ func (r *Runner) runBlock(p *Pass, b int, until stage) error {
 
 	r.eachRow(attnNormRow)
 	if until == stageKV {
-		if err := r.mul.Mul(r.norm, width, n, tensor.Product{W: w.k, Y: r.k}, tensor.Product{W: w.v, Y: r.v}); err != nil {
+		if err := r.mul.Mul(r.norm, width, n, tensor.Product{W: w.k.w, Y: r.k}, tensor.Product{W: w.v.w, Y: r.v}); err != nil {
 			return err
 		}
 		r.eachRow(storeRow)
 		return nil
 	}
-	if err := r.mul.Mul(r.norm, width, n, tensor.Product{W: w.q, Y: r.q}, tensor.Product{W: w.k, Y: r.k}, tensor.Product{W: w.v, Y: r.v}); err != nil {
+	if err := r.mul.Mul(r.norm, width, n, tensor.Product{W: w.q.w, Y: r.q}, tensor.Product{W: w.k.w, Y: r.k}, tensor.Product{W: w.v.w, Y: r.v}); err != nil {
 		return err
 	}
 	r.eachRow(rotateAndStoreRow)
 	r.pool.Run(&r.attnJob, len(r.attention))
-	if err := r.mul.Mul(r.heads, padded(c.Heads*c.HeadDim), n, tensor.Product{W: w.o, Y: r.out}); err != nil {
+	if err := r.mul.Mul(r.heads, padded(c.Heads*c.HeadDim), n, tensor.Product{W: w.o.w, Y: r.out}); err != nil {
 		return err
 	}
+	r.eachRow(finishAttentionRow)
 	if err := r.visit(p, Site{AttnOut, b}, r.out); err != nil {
 		return err
 	}
@@ -146,13 +151,10 @@ func (r *Runner) runBlock(p *Pass, b int, until stage) error {
 	}
 
 	r.eachRow(ffnNormRow)
-	if err := r.mul.Mul(r.norm, width, n, tensor.Product{W: w.gate, Y: r.gate}, tensor.Product{W: w.up, Y: r.up}); err != nil {
+	if err := r.runFeedForward(w); err != nil {
 		return err
 	}
-	r.eachRow(activateRow)
-	if err := r.mul.Mul(r.gate, padded(c.FeedForward), n, tensor.Product{W: w.down, Y: r.out}); err != nil {
-		return err
-	}
+	r.eachRow(finishFeedForwardRow)
 	if err := r.visit(p, Site{MLPOut, b}, r.out); err != nil {
 		return err
 	}
@@ -160,9 +162,36 @@ func (r *Runner) runBlock(p *Pass, b int, until stage) error {
 	return r.visit(p, Site{ResidPost, b}, r.x)
 }
 
+// runFeedForward computes a block's feed-forward layer, or those that its router
+// chooses, from r.norm to r.out.
+func (r *Runner) runFeedForward(w *block) error {
+	if w.router != nil {
+		return r.runExperts(w)
+	}
+	return r.feedForward(&w.ffn, r.norm, len(r.rows), r.out)
+}
+
+// feedForward computes a feed-forward layer of n rows, from x to y.
+func (r *Runner) feedForward(f *feedForward, x []float32, n int, y []float32) error {
+	c := &r.model.config
+	if err := r.mul.Mul(x, padded(c.Width), n, tensor.Product{W: f.gate.w, Y: r.gate}, tensor.Product{W: f.up.w, Y: r.up}); err != nil {
+		return err
+	}
+	r.layer, r.layerOut = f, y
+	r.each(n, activateRow)
+	if err := r.mul.Mul(r.gate, padded(c.FeedForward), n, tensor.Product{W: f.down.w, Y: y}); err != nil {
+		return err
+	}
+	if f.down.bias != nil {
+		r.each(n, downBiasRow)
+	}
+	return nil
+}
+
 // head computes the final norm and, for the rows that want them, logits.
 func (r *Runner) head(p *Pass, logitsDone int) error {
-	width := padded(r.model.config.Width)
+	c := &r.model.config
+	width := padded(c.Width)
 	r.eachRow(finalNormRow)
 	if err := r.visit(p, Site{Point: FinalNorm}, r.norm); err != nil {
 		return err
@@ -171,7 +200,14 @@ func (r *Runner) head(p *Pass, logitsDone int) error {
 	for i, row := range r.logitRows {
 		copy(r.norm[i*width:][:width], r.norm[row*width:][:width])
 	}
-	return r.mul.Mul(r.norm, width, len(r.logitRows), tensor.Product{W: r.model.output, Y: r.logits[logitsDone*r.logitsWidth:]})
+	r.newLogits = r.logits[logitsDone*r.logitsWidth:]
+	if err := r.mul.Mul(r.norm, width, len(r.logitRows), tensor.Product{W: r.model.output, Y: r.newLogits}); err != nil {
+		return err
+	}
+	if c.LogitScale != 1 || c.LogitCap != 0 {
+		r.each(len(r.logitRows), finishLogitsRow)
+	}
+	return nil
 }
 
 // visit calls the hooks that want a site.
@@ -189,32 +225,38 @@ func (r *Runner) visit(p *Pass, site Site, data []float32) error {
 	return nil
 }
 
-// rowJob applies an operation to every row, some rows an item.
+// rowJob applies an operation to n rows, some an item.
 type rowJob struct {
 	r  *Runner
+	n  int
 	op func(r *Runner, row int)
 }
 
 const rowsPerItem = 16
 
 func (j *rowJob) Do(_, item int) {
-	for i := item * rowsPerItem; i < min((item+1)*rowsPerItem, len(j.r.rows)); i++ {
+	for i := item * rowsPerItem; i < min((item+1)*rowsPerItem, j.n); i++ {
 		j.op(j.r, i)
 	}
 }
 
-// eachRow runs op, a plain function and no closure, so that nothing is
-// allocated.
-func (r *Runner) eachRow(op func(*Runner, int)) {
-	r.rowJob.op = op
-	r.pool.Run(&r.rowJob, (len(r.rows)+rowsPerItem-1)/rowsPerItem)
+// each runs op, a plain function and no closure, so that nothing is allocated,
+// for the rows 0 to n-1.
+func (r *Runner) each(n int, op func(*Runner, int)) {
+	r.rowJob.n, r.rowJob.op = n, op
+	r.pool.Run(&r.rowJob, (n+rowsPerItem-1)/rowsPerItem)
 }
+
+func (r *Runner) eachRow(op func(*Runner, int)) { r.each(len(r.rows), op) }
 
 // at is row i of a buffer whose rows are n wide.
 func at(buf []float32, i, n int) []float32 { return buf[i*padded(n):][:n] }
 
 func embedRow(r *Runner, i int) {
-	r.model.embedding.Row(at(r.x, i, r.model.config.Width), int(r.rows[i].ID))
+	c := &r.model.config
+	x := at(r.x, i, c.Width)
+	r.model.embedding.Row(x, int(r.rows[i].ID))
+	scale(x, c.EmbeddingScale)
 }
 
 func attnNormRow(r *Runner, i int) { r.normRow(i, r.model.blocks[r.block].attnNorm) }
@@ -223,28 +265,73 @@ func ffnNormRow(r *Runner, i int) { r.normRow(i, r.model.blocks[r.block].ffnNorm
 
 func finalNormRow(r *Runner, i int) { r.normRow(i, r.model.outputNorm) }
 
+// normRow normalises a row of the stream, or copies it where there are no
+// weights to do so.
 func (r *Runner) normRow(i int, weight []float32) {
 	c := &r.model.config
-	tensor.RMSNorm(at(r.norm, i, c.Width), at(r.x, i, c.Width), weight, c.NormEpsilon)
+	dst, x := at(r.norm, i, c.Width), at(r.x, i, c.Width)
+	if weight == nil {
+		copy(dst, x)
+		return
+	}
+	tensor.RMSNorm(dst, x, weight, c.NormEpsilon)
 }
 
 func rotateAndStoreRow(r *Runner, i int) {
-	c := &r.model.config
-	q := at(r.q, i, c.Heads*c.HeadDim)
-	for h := range c.Heads {
-		r.rope.RotatePairs(q[h*c.HeadDim:], r.rows[i].Pos)
-	}
+	c, w := &r.model.config, &r.model.blocks[r.block]
+	r.rotateHeads(at(r.q, i, c.Heads*c.HeadDim), w.q.bias, w.qNorm, r.rows[i].Pos)
 	storeRow(r, i)
 }
 
-// storeRow rotates a row's keys and puts keys and values into its page.
+// storeRow finishes a row's keys and values and puts them into its page.
 func storeRow(r *Runner, i int) {
-	c, row := &r.model.config, &r.rows[i]
+	c, w, row := &r.model.config, &r.model.blocks[r.block], &r.rows[i]
 	k, v := at(r.k, i, c.KVHeads*c.HeadDim), at(r.v, i, c.KVHeads*c.HeadDim)
-	for h := range c.KVHeads {
-		r.rope.RotatePairs(k[h*c.HeadDim:], row.Pos)
-	}
+	r.rotateHeads(k, w.k.bias, w.kNorm, row.Pos)
+	addBias(v, w.v.bias)
 	row.Seq.pages[r.block][row.Pos/tensor.PageLen].Put(row.Pos%tensor.PageLen, k, v)
+}
+
+// rotateHeads makes queries or keys of what was projected: bias, norm, rotation.
+func (r *Runner) rotateHeads(x, bias, norm []float32, pos int) {
+	c := &r.model.config
+	addBias(x, bias)
+	if n := len(norm); n > 0 {
+		for j := 0; j < len(x); j += n {
+			tensor.RMSNorm(x[j:j+n], x[j:j+n], norm, c.NormEpsilon)
+		}
+	}
+	if !c.rotated(r.block) {
+		return
+	}
+	rope := r.rope
+	if c.Windowed(r.block) {
+		rope = r.localRope
+	}
+	for j := 0; j < len(x); j += c.HeadDim {
+		rope.Rotate(x[j:j+c.HeadDim], pos)
+	}
+}
+
+// finishAttentionRow and finishFeedForwardRow make what is added to the stream
+// of what a half of a block computed.
+func finishAttentionRow(r *Runner, i int) {
+	w := &r.model.blocks[r.block]
+	r.finishRow(i, w.o.bias, w.postAttnNorm)
+}
+
+func finishFeedForwardRow(r *Runner, i int) {
+	r.finishRow(i, nil, r.model.blocks[r.block].postFFNNorm) // its bias is there already
+}
+
+func (r *Runner) finishRow(i int, bias, norm []float32) {
+	c := &r.model.config
+	x := at(r.out, i, c.Width)
+	addBias(x, bias)
+	if norm != nil {
+		tensor.RMSNorm(x, x, norm, c.NormEpsilon)
+	}
+	scale(x, c.ResidualScale)
 }
 
 func addRow(r *Runner, i int) {
@@ -254,8 +341,42 @@ func addRow(r *Runner, i int) {
 
 func activateRow(r *Runner, i int) {
 	c := &r.model.config
-	gate := at(r.gate, i, c.FeedForward)
-	asm.SiLUMul(gate, gate, at(r.up, i, c.FeedForward))
+	gate, up := at(r.gate, i, c.FeedForward), at(r.up, i, c.FeedForward)
+	addBias(gate, r.layer.gate.bias)
+	addBias(up, r.layer.up.bias)
+	if c.arch.gelu {
+		asm.GELUMul(gate, gate, up)
+	} else {
+		asm.SiLUMul(gate, gate, up)
+	}
+}
+
+func downBiasRow(r *Runner, i int) {
+	addBias(at(r.layerOut, i, r.model.config.Width), r.layer.down.bias)
+}
+
+func finishLogitsRow(r *Runner, i int) {
+	c := &r.model.config
+	x := r.newLogits[i*r.logitsWidth:][:c.Vocabulary]
+	scale(x, c.LogitScale)
+	if c.LogitCap != 0 {
+		asm.SoftCap(x, 1/c.LogitCap, c.LogitCap)
+	}
+}
+
+func addBias(x, bias []float32) {
+	if bias != nil {
+		asm.Add(x, bias)
+	}
+}
+
+func scale(x []float32, by float32) {
+	if by == 1 {
+		return
+	}
+	for i := range x {
+		x[i] *= by
+	}
 }
 
 // attentionItem is some queries of one sequence that share a key-value head.
@@ -305,5 +426,8 @@ func (j *attentionJob) Do(worker, item int) {
 		q.N, q.Step, q.QStride, q.OutStride = it.rows, 1, stride, stride
 	}
 	q.Q, q.Out = r.q[offset:], r.heads[offset:]
-	tensor.Attend(&r.attend[worker], q, it.seq.pages[r.block], head, c.scoreScale())
+	if c.Windowed(r.block) {
+		q.Window = c.Window
+	}
+	tensor.Attend(&r.attend[worker], q, it.seq.pages[r.block], head, tensor.Softmax{Scale: c.AttentionScale, Cap: c.AttentionCap})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"testing"
@@ -36,7 +37,12 @@ func add(x, y []float32) []float32 {
 
 // Every point holds what its name says.
 func TestPoints(t *testing.T) {
-	m := small.model(t)
+	for _, s := range append(slices.Collect(maps.Values(smallArchitectures)), small) {
+		t.Run(s.architecture(), func(t *testing.T) { checkPoints(t, s.model(t)) })
+	}
+}
+
+func checkPoints(t *testing.T, m *Model) {
 	r := runner(t, m, RunnerOptions{Threads: 2})
 	s := r.NewSequence()
 	rec := record(allSites(m)...)
@@ -49,9 +55,10 @@ func TestPoints(t *testing.T) {
 	at := func(p Point, b int) []float32 { return rec.at(s, Site{p, b}, n) }
 
 	var embedded []float32
-	row := make([]float32, m.config.Width)
+	row := make([]float32, m.embedding.Cols)
 	for _, tok := range tokens {
 		m.embedding.Row(row, int(tok.ID))
+		scale(row, m.config.EmbeddingScale)
 		embedded = append(embedded, row...)
 	}
 	requireBits(t, embedded, at(ResidPre, 0))
@@ -83,6 +90,10 @@ func TestPoints(t *testing.T) {
 			dot := 0.0
 			for k, w := range row {
 				dot += float64(w) * float64(final[i*width+k])
+			}
+			dot *= float64(m.config.LogitScale)
+			if limit := float64(m.config.LogitCap); limit != 0 {
+				dot = limit * math.Tanh(dot/limit)
 			}
 			logits[id] = float32(dot)
 		}
@@ -901,22 +912,22 @@ func TestCommon(t *testing.T) {
 func TestRunnerOptions(t *testing.T) {
 	m := small.model(t)
 	r := runner(t, m, RunnerOptions{})
-	require.Equal(t, RunnerOptions{Threads: DefaultThreads(), BatchTokens: 512, Precision: Exact}, r.Options())
+	require.Equal(t, RunnerOptions{Threads: DefaultThreads(), BatchTokens: 512, Precision: Exact, Context: 512}, r.Options())
 	require.Same(t, m, r.Model())
 	require.Positive(t, DefaultThreads())
 	for _, o := range []RunnerOptions{{Threads: -1}, {BatchTokens: -1}, {Precision: 7}} {
 		_, err := m.NewRunner(o)
 		require.Error(t, err, o)
 	}
-	p, err := ParsePrecision("Exact")
-	require.NoError(t, err)
-	require.Equal(t, Exact, p)
-	require.Equal(t, "exact", p.String())
 	require.Equal(t, "Precision(7)", Precision(7).String())
-	for _, name := range []string{"probe", "fast"} {
-		_, err = ParsePrecision(name)
-		require.ErrorIs(t, err, ErrUnsupported)
+	for _, want := range []Precision{Exact, Probe, Fast} {
+		p, err := ParsePrecision(want.String())
+		require.NoError(t, err)
+		require.Equal(t, want, p)
 	}
+	p, err := ParsePrecision("Fast")
+	require.NoError(t, err)
+	require.Equal(t, Fast, p)
 	_, err = ParsePrecision("sloppy")
-	require.ErrorContains(t, err, `unknown precision "sloppy" (known: exact)`)
+	require.ErrorContains(t, err, `unknown precision "sloppy" (known: exact, probe, fast)`)
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/limbic-go/limbic/llama/gguf"
+	"github.com/limbic-go/limbic/tensor"
 )
 
 // Whatever a sound GGUF file says about a model, New refuses it or makes a
@@ -15,6 +16,14 @@ func FuzzNew(f *testing.F) {
 	f.Add(s.file().encode(f))
 	s.separateOutput = true
 	f.Add(s.file().encode(f))
+	for _, s := range smallArchitectures {
+		s = s.of(tensor.F32)
+		s.blocks, s.width, s.ff, s.heads, s.kvHeads, s.headDim, s.ropeDim, s.context = 1, 8, 10, 2, 1, 4, 4, 32
+		if s.longrope > 0 {
+			s.longrope = 16
+		}
+		f.Add(s.file().encode(f))
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		g, err := gguf.Parse(b, "fuzz.gguf")
 		if err != nil {

@@ -114,7 +114,7 @@ func (r *Runner) generate(ctx context.Context, s *Sequence, o GenerateOptions, y
 		logits := r.Logits(0)
 		id := sampler.Next(logits)
 		step := Step{ID: id, Logits: logits}
-		last := n == o.MaxTokens || tok.IsEOG(id) && !o.IgnoreEnd || s.Len() == r.model.config.Context
+		last := n == o.MaxTokens || tok.IsEOG(id) && !o.IgnoreEnd || s.Len() == r.options.Context
 		// Control tokens have no text, but one may end the text before it.
 		step.Text = text.add(tok.Piece(id), last)
 		if !yield(step, nil) || last {

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -36,6 +37,67 @@ type spec struct {
 	separateOutput   bool
 	ropeFactors      bool
 	ropeScaling      float32 // linear; 0 means none
+
+	// What architectures other than Llama's have; see traits.
+	arch          string // "" is llama
+	window        int
+	experts, used int
+	biases        bool    // of all matrices
+	fused         bool    // one tensor for queries, keys and values, and one for gate and up
+	yarn          float32 // a scaling; the first context is 16
+	longrope      int     // the first context, with short and long factors; 0 means none
+}
+
+func (s spec) architecture() string {
+	if s.arch == "" {
+		return "llama"
+	}
+	return s.arch
+}
+
+// traits say how the models of an architecture differ: the table of
+// architectures once more, in the words of their publications.
+type traits struct {
+	halves               bool // rotation by halves
+	preNorm, postNorm    bool
+	headNorm, rowNorm    bool // of queries and keys
+	bias                 bool // of queries, keys and values
+	gelu                 bool
+	embedding            bool // times √width
+	scales               bool // Granite's multipliers
+	attentionCap, capEnd float64
+	global               func(block int) bool // sees everything, where there is a window
+	rotates              func(block int) bool
+	localBase            float64
+	localPlain           bool
+}
+
+func (s spec) traits() traits {
+	always, never := func(int) bool { return true }, func(int) bool { return false }
+	each := func(n int) func(int) bool { return func(b int) bool { return b%n == n-1 } }
+	t := traits{preNorm: true, rotates: always, global: never, localBase: 10000}
+	switch s.architecture() {
+	case "qwen2":
+		t.halves, t.bias = true, true
+	case "qwen3", "qwen3moe":
+		t.halves, t.headNorm = true, true
+	case "gemma2":
+		t.halves, t.postNorm, t.gelu, t.embedding = true, true, true, true
+		t.attentionCap, t.capEnd, t.global = 50, 30, each(2)
+	case "gemma3":
+		t.halves, t.postNorm, t.gelu, t.embedding, t.headNorm = true, true, true, true, true
+		t.global, t.localPlain = each(6), true
+	case "phi3":
+		t.halves = true
+	case "smollm3":
+		t.rotates = func(b int) bool { return b%4 != 3 }
+	case "granite":
+		t.scales = true
+	case "olmo2":
+		t.halves, t.preNorm, t.postNorm, t.rowNorm = true, false, true, true
+		t.global, t.localPlain = each(4), true
+	}
+	return t
 }
 
 // small is a spec that fits no multiple of 16 anywhere.
@@ -63,55 +125,137 @@ type modelFile struct {
 }
 
 func (s spec) file() *modelFile {
+	t, arch := s.traits(), s.architecture()
 	f := &modelFile{meta: map[string]gguf.Value{
-		"general.architecture":                   gguf.Scalar("llama"),
-		"general.name":                           gguf.Scalar("random"),
-		"llama.block_count":                      gguf.Scalar(uint32(s.blocks)),
-		"llama.embedding_length":                 gguf.Scalar(uint32(s.width)),
-		"llama.feed_forward_length":              gguf.Scalar(uint32(s.ff)),
-		"llama.attention.head_count":             gguf.Scalar(uint32(s.heads)),
-		"llama.attention.head_count_kv":          gguf.Scalar(uint32(s.kvHeads)),
-		"llama.attention.key_length":             gguf.Scalar(uint32(s.headDim)),
-		"llama.attention.value_length":           gguf.Scalar(uint32(s.headDim)),
-		"llama.rope.dimension_count":             gguf.Scalar(uint32(s.ropeDim)),
-		"llama.context_length":                   gguf.Scalar(uint32(s.context)),
-		"llama.attention.layer_norm_rms_epsilon": gguf.Scalar(float32(1e-5)),
+		"general.architecture": gguf.Scalar(arch),
+		"general.name":         gguf.Scalar("random"),
 	}, tensors: map[string]gguf.TensorData{}}
+	number := func(key string, n int) { f.meta[arch+"."+key] = gguf.Scalar(uint32(n)) }
+	float := func(key string, x float32) { f.meta[arch+"."+key] = gguf.Scalar(x) }
+	number("block_count", s.blocks)
+	number("embedding_length", s.width)
+	number("feed_forward_length", s.ff)
+	number("attention.head_count", s.heads)
+	number("attention.head_count_kv", s.kvHeads)
+	number("attention.key_length", s.headDim)
+	number("attention.value_length", s.headDim)
+	number("rope.dimension_count", s.ropeDim)
+	number("context_length", s.context)
+	float("attention.layer_norm_rms_epsilon", 1e-5)
 	if s.ropeScaling != 0 {
-		f.meta["llama.rope.scaling.type"] = gguf.Scalar("linear")
-		f.meta["llama.rope.scaling.factor"] = gguf.Scalar(s.ropeScaling)
+		f.meta[arch+".rope.scaling.type"] = gguf.Scalar("linear")
+		float("rope.scaling.factor", s.ropeScaling)
+	}
+	if s.yarn != 0 {
+		f.meta[arch+".rope.scaling.type"] = gguf.Scalar("yarn")
+		float("rope.scaling.factor", s.yarn)
+		number("rope.scaling.original_context_length", 16)
+	}
+	if s.longrope != 0 {
+		number("rope.scaling.original_context_length", s.longrope)
+	}
+	if s.window != 0 {
+		number("attention.sliding_window", s.window)
+	}
+	if s.experts != 0 {
+		number("expert_count", s.experts)
+		number("expert_used_count", s.used)
+	}
+	if t.scales {
+		float("embedding_scale", 12)
+		float("residual_scale", 0.22)
+		float("attention.scale", 0.25)
+		float("logit_scale", 8)
 	}
 	f.setTokenizer(s.vocab)
 
 	r := rand.New(rand.NewPCG(uint64(s.width), uint64(s.typ)))
+	bias := func(name string, n int) {
+		x := make([]float32, n)
+		for i := range x {
+			x[i] = uniform(r) / 4
+		}
+		f.setVector(name+".bias", x)
+	}
 	matrix := func(name string, rows, cols int) {
-		f.tensors[name] = gguf.TensorData{Name: name, Type: s.typ, Dims: []int{cols, rows}, Data: randomData(r, s.typ, rows, cols)}
+		f.tensors[name+".weight"] = gguf.TensorData{Name: name + ".weight", Type: s.typ, Dims: []int{cols, rows}, Data: randomData(r, s.typ, rows, cols)}
+		if s.biases && strings.HasPrefix(name, "blk") {
+			bias(name, rows)
+		}
 	}
 	vector := func(name string, n int) {
 		x := make([]float32, n)
 		for i := range x {
 			x[i] = 1 + uniform(r)/4
 		}
-		f.setVector(name, x)
+		f.setVector(name+".weight", x)
 	}
-	matrix("token_embd.weight", s.vocab, s.width)
+	matrix("token_embd", s.vocab, s.width)
 	if s.separateOutput {
-		matrix("output.weight", s.vocab, s.width)
+		matrix("output", s.vocab, s.width)
 	}
 	if s.ropeFactors {
-		vector("rope_freqs.weight", s.ropeDim/2)
+		vector("rope_freqs", s.ropeDim/2)
 	}
-	vector("output_norm.weight", s.width)
+	if s.longrope != 0 {
+		vector("rope_factors_short", s.ropeDim/2)
+		vector("rope_factors_long", s.ropeDim/2)
+	}
+	vector("output_norm", s.width)
+	query, kv := s.heads*s.headDim, s.kvHeads*s.headDim
 	for b := range s.blocks {
-		name := func(n string) string { return fmt.Sprintf("blk.%d.%s.weight", b, n) }
-		vector(name("attn_norm"), s.width)
-		matrix(name("attn_q"), s.heads*s.headDim, s.width)
-		matrix(name("attn_k"), s.kvHeads*s.headDim, s.width)
-		matrix(name("attn_v"), s.kvHeads*s.headDim, s.width)
-		matrix(name("attn_output"), s.width, s.heads*s.headDim)
-		vector(name("ffn_norm"), s.width)
-		matrix(name("ffn_gate"), s.ff, s.width)
-		matrix(name("ffn_up"), s.ff, s.width)
+		name := func(n string) string { return fmt.Sprintf("blk.%d.%s", b, n) }
+		if t.preNorm {
+			vector(name("attn_norm"), s.width)
+		}
+		if s.fused {
+			matrix(name("attn_qkv"), query+2*kv, s.width)
+		} else {
+			matrix(name("attn_q"), query, s.width)
+			matrix(name("attn_k"), kv, s.width)
+			matrix(name("attn_v"), kv, s.width)
+		}
+		if t.bias && !s.biases {
+			bias(name("attn_q"), query)
+			bias(name("attn_k"), kv)
+			bias(name("attn_v"), kv)
+		}
+		matrix(name("attn_output"), s.width, query)
+		switch {
+		case t.headNorm:
+			vector(name("attn_q_norm"), s.headDim)
+			vector(name("attn_k_norm"), s.headDim)
+		case t.rowNorm:
+			vector(name("attn_q_norm"), query)
+			vector(name("attn_k_norm"), kv)
+		}
+		if t.postNorm {
+			vector(name("post_attention_norm"), s.width)
+			vector(name("post_ffw_norm"), s.width)
+		}
+		if t.preNorm {
+			vector(name("ffn_norm"), s.width)
+		}
+		if s.experts > 0 {
+			data := gguf.TensorData{Name: name("ffn_gate_inp.weight"), Type: tensor.F32, Dims: []int{s.width, s.experts}}
+			data.Data = randomData(r, tensor.F32, s.experts, s.width)
+			f.tensors[data.Name] = data
+			stack := func(what string, rows, cols int) {
+				data := gguf.TensorData{Name: name(what + ".weight"), Type: s.typ, Dims: []int{cols, rows, s.experts}}
+				data.Data = randomData(r, s.typ, rows*s.experts, cols)
+				f.tensors[data.Name] = data
+			}
+			stack("ffn_gate_exps", s.ff, s.width)
+			stack("ffn_up_exps", s.ff, s.width)
+			stack("ffn_down_exps", s.width, s.ff)
+			continue
+		}
+		if s.fused {
+			matrix(name("ffn_up"), 2*s.ff, s.width)
+		} else {
+			matrix(name("ffn_gate"), s.ff, s.width)
+			matrix(name("ffn_up"), s.ff, s.width)
+		}
 		matrix(name("ffn_down"), s.width, s.ff)
 	}
 	return f

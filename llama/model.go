@@ -2,8 +2,11 @@ package llama
 
 import (
 	"context"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 
 	"github.com/limbic-go/limbic/llama/gguf"
@@ -19,34 +22,53 @@ type Model struct {
 	tokenizer *token.Tokenizer
 	arena     tensor.Arena
 
-	embedding   *tensor.Matrix // [vocabulary, width]
-	output      *tensor.Matrix // the same matrix where the file ties them
-	outputNorm  []float32
-	ropeFactors []float32 // nil, or a divisor for each rotary frequency
-	blocks      []block
+	embedding  *tensor.Matrix // [vocabulary, width]
+	output     *tensor.Matrix // the same matrix where the file ties them
+	outputNorm []float32
+	blocks     []block
+
+	// Divisors of the rotary frequencies; nil where there are none. The long
+	// ones are for contexts beyond Config.Context.
+	ropeFactors, longFactors []float32
 
 	mu      sync.Mutex
 	runners int // open runners: Close refuses while there are any
 	closed  bool
 }
 
-// block holds the weights of one transformer block.
+// block holds the weights of one transformer block. What an architecture does
+// not have is nil.
 type block struct {
-	attnNorm   []float32
-	q, k, v, o *tensor.Matrix
-	ffnNorm    []float32
-	gate, up   *tensor.Matrix
-	down       *tensor.Matrix
+	attnNorm     []float32
+	q, k, v, o   linear
+	qNorm, kNorm []float32 // as wide as what is normalised together
+	postAttnNorm []float32
+
+	ffnNorm     []float32
+	ffn         feedForward
+	router      *tensor.Matrix // [experts, width], float32 whatever the file has
+	experts     []feedForward
+	postFFNNorm []float32
 }
 
-// Open reads a model from a GGUF file. Its errors name the file and the key or
-// tensor; errors.Is(err, ErrUnsupported) tells a file that is sound but not
-// for this version.
+// linear is a matrix and what is added to its product.
+type linear struct {
+	w    *tensor.Matrix
+	bias []float32
+}
+
+// feedForward is a gated feed-forward layer.
+type feedForward struct{ gate, up, down linear }
+
+// Open reads a model from a GGUF file, or from a folder in the format of Hugging
+// Face (see OpenFile). Its errors name the file and the key or tensor;
+// errors.Is(err, ErrUnsupported) tells a file that is sound but not for this
+// version.
 //
 // Float32 weights are repacked into memory of their own; quantised weights are
 // read from the mapped file, which must not change until Close.
 func Open(path string) (*Model, error) {
-	f, err := gguf.Open(path)
+	f, err := OpenFile(path)
 	if err != nil {
 		return nil, err
 	}
@@ -101,10 +123,6 @@ func (m *Model) read(arena *tensor.Arena) error {
 	return nil
 }
 
-// maxAngle is the largest rotary angle, in radians: up to it sines and cosines
-// are exact enough, and alike everywhere.
-const maxAngle = 1e9
-
 // load reads all tensors; the first error stays in the loader.
 func (m *Model) load(l *loader) {
 	c := &m.config
@@ -117,32 +135,41 @@ func (m *Model) load(l *loader) {
 		m.output = l.matrix("output.weight", c.Vocabulary, c.Width)
 	}
 	m.outputNorm = l.vector("output_norm.weight", c.Width)
-	if l.has("rope_freqs.weight") {
-		m.ropeFactors = l.vector("rope_freqs.weight", c.RopeDim/2)
-		for i, f := range m.ropeFactors {
-			if angle := float64(c.Context) * c.RopeScale / float64(f); !(f > 0 && angle <= maxAngle) {
-				l.fail("rope_freqs.weight", fmt.Errorf("factor %d is %v, not positive or too small for a context of %d", i, f, c.Context))
-			}
-		}
+	if c.longrope {
+		m.ropeFactors = l.ropeFactors(shortFactors, c, c.Context)
+		m.longFactors = l.ropeFactors(longFactors, c, c.LongContext)
+	} else if l.has("rope_freqs.weight") {
+		m.ropeFactors = l.ropeFactors("rope_freqs.weight", c, c.Context)
 	}
-	query, kv := c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
 	for i := range c.Blocks {
 		if l.err != nil {
 			return
 		}
-		name := func(s string) string { return fmt.Sprintf("blk.%d.%s.weight", i, s) }
-		m.blocks = append(m.blocks, block{
-			attnNorm: l.vector(name("attn_norm"), c.Width),
-			q:        l.matrix(name("attn_q"), query, c.Width),
-			k:        l.matrix(name("attn_k"), kv, c.Width),
-			v:        l.matrix(name("attn_v"), kv, c.Width),
-			o:        l.matrix(name("attn_output"), c.Width, query),
-			ffnNorm:  l.vector(name("ffn_norm"), c.Width),
-			gate:     l.matrix(name("ffn_gate"), c.FeedForward, c.Width),
-			up:       l.matrix(name("ffn_up"), c.FeedForward, c.Width),
-			down:     l.matrix(name("ffn_down"), c.Width, c.FeedForward),
+		m.blocks = append(m.blocks, l.block(c, fmt.Sprintf("blk.%d.", i)))
+	}
+}
+
+// ropes makes the rotations for sequences up to a length, of blocks without and
+// with a sliding window.
+func (m *Model) ropes(context int) (global, local *tensor.Rope) {
+	c := &m.config
+	factors := m.ropeFactors
+	if context > c.Context {
+		factors = m.longFactors
+	}
+	of := func(rc RopeConfig, factors []float32) *tensor.Rope {
+		return tensor.NewRope(tensor.RopeOptions{
+			Dim: c.RopeDim, Halves: c.arch.halves, Base: rc.Base, Scale: rc.Scale, Factors: factors, Magnitude: rc.Magnitude, Yarn: rc.Yarn,
 		})
 	}
+	global = of(c.Rope, factors)
+	switch {
+	case c.arch.localPlain:
+		return global, of(c.LocalRope, nil)
+	case c.LocalRope != c.Rope:
+		return global, of(c.LocalRope, factors)
+	}
+	return global, global
 }
 
 // A loader reads tensors from a file and remembers which, and the first error.
@@ -152,6 +179,8 @@ type loader struct {
 	used  map[string]bool
 	err   error
 }
+
+var errMissing = errors.New("missing")
 
 func (l *loader) fail(name string, err error) {
 	if l.err == nil {
@@ -171,7 +200,7 @@ func (l *loader) tensor(name string, rows, cols int) (*gguf.Tensor, []byte) {
 	}
 	t, ok := l.file.Tensor(name)
 	if !ok {
-		l.fail(name, fmt.Errorf("missing"))
+		l.fail(name, errMissing)
 		return nil, nil
 	}
 	l.used[name] = true
@@ -179,7 +208,13 @@ func (l *loader) tensor(name string, rows, cols int) (*gguf.Tensor, []byte) {
 		l.fail(name, fmt.Errorf("has %d rows of %d elements, want %d rows of %d", t.Rows(), t.Dims[0], rows, cols))
 		return nil, nil
 	}
-	data, err := t.Data()
+	// Tensors of a folder may have to be converted, which a mere check spares
+	// itself but for vectors.
+	read := rows
+	if l.arena == nil && rows > 1 {
+		read = 0
+	}
+	data, err := t.ReadRows(0, read)
 	if err != nil {
 		l.err = err
 		return nil, nil
@@ -188,19 +223,166 @@ func (l *loader) tensor(name string, rows, cols int) (*gguf.Tensor, []byte) {
 }
 
 func (l *loader) matrix(name string, rows, cols int) *tensor.Matrix {
-	t, data := l.tensor(name, rows, cols)
-	if l.err != nil || l.arena == nil {
-		return nil
+	return l.matrices(name, cols, rows)[0]
+}
+
+// matrices reads a tensor that holds matrices one below the other, of so many
+// rows each. Without an arena they are nil.
+func (l *loader) matrices(name string, cols int, rows ...int) []*tensor.Matrix {
+	total := 0
+	for _, n := range rows {
+		total += n
 	}
-	m, err := tensor.NewMatrix(t.Type, rows, cols, data, l.arena)
-	if err != nil {
-		l.fail(name, err)
-		return nil
+	ms := make([]*tensor.Matrix, len(rows))
+	t, data := l.tensor(name, total, cols)
+	if l.err != nil || l.arena == nil {
+		return ms
+	}
+	rowBytes := len(data) / total
+	for i, n := range rows {
+		var err error
+		if ms[i], err = tensor.NewMatrix(t.Type, n, cols, data[:n*rowBytes], l.arena); err != nil {
+			l.fail(name, err)
+			return ms
+		}
+		data = data[n*rowBytes:]
 	}
 	if t.Type == tensor.F32 {
 		t.Release() // the copy is what will be read
 	}
+	return ms
+}
+
+// linears reads matrices that a tensor holds one below the other, with their
+// biases, if the file has any.
+func (l *loader) linears(name string, cols int, rows ...int) []linear {
+	ls := make([]linear, len(rows))
+	total := 0
+	for i, w := range l.matrices(name+".weight", cols, rows...) {
+		ls[i].w = w
+		total += rows[i]
+	}
+	if l.err != nil || !l.has(name+".bias") {
+		return ls
+	}
+	bias := l.vector(name+".bias", total)
+	if l.err != nil {
+		return ls
+	}
+	for i, n := range rows {
+		ls[i].bias, bias = bias[:n:n], bias[n:]
+	}
+	return ls
+}
+
+// block reads the tensors of a block, whose names begin with prefix.
+func (l *loader) block(c *Config, prefix string) (b block) {
+	query, kv := c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
+	one := func(name string, rows, cols int) linear { return l.linears(prefix+name, cols, rows)[0] }
+	weights := func(name string, n int) []float32 { return l.vector(prefix+name+".weight", n) }
+
+	if !c.arch.noPreNorm {
+		b.attnNorm = weights("attn_norm", c.Width)
+		b.ffnNorm = weights("ffn_norm", c.Width)
+	}
+	if c.arch.postNorm {
+		b.postAttnNorm = weights("post_attention_norm", c.Width)
+		b.postFFNNorm = weights("post_ffw_norm", c.Width)
+	}
+	if l.has(prefix + "attn_qkv.weight") {
+		qkv := l.linears(prefix+"attn_qkv", c.Width, query, kv, kv)
+		b.q, b.k, b.v = qkv[0], qkv[1], qkv[2]
+	} else {
+		b.q = one("attn_q", query, c.Width)
+		b.k = one("attn_k", kv, c.Width)
+		b.v = one("attn_v", kv, c.Width)
+	}
+	if c.arch.qkvBias {
+		for i, x := range []linear{b.q, b.k, b.v} {
+			if x.bias == nil {
+				l.fail(prefix+[]string{"attn_q", "attn_k", "attn_v"}[i]+".bias", errMissing)
+			}
+		}
+	}
+	switch c.arch.qkNorm {
+	case headNorm:
+		b.qNorm, b.kNorm = weights("attn_q_norm", c.HeadDim), weights("attn_k_norm", c.HeadDim)
+	case rowNorm:
+		b.qNorm, b.kNorm = weights("attn_q_norm", query), weights("attn_k_norm", kv)
+	}
+	b.o = one("attn_output", c.Width, query)
+
+	if c.Experts > 0 {
+		b.router = l.float32Matrix(prefix+"ffn_gate_inp.weight", c.Experts, c.Width)
+		b.experts = l.experts(c, prefix)
+		return b
+	}
+	if up, ok := l.file.Tensor(prefix + "ffn_up.weight"); ok && up.Rows() == 2*c.FeedForward && !l.has(prefix+"ffn_gate.weight") {
+		both := l.linears(prefix+"ffn_up", c.Width, c.FeedForward, c.FeedForward)
+		b.ffn.gate, b.ffn.up = both[0], both[1]
+	} else {
+		b.ffn.gate = one("ffn_gate", c.FeedForward, c.Width)
+		b.ffn.up = one("ffn_up", c.FeedForward, c.Width)
+	}
+	b.ffn.down = one("ffn_down", c.Width, c.FeedForward)
+	return b
+}
+
+// experts reads the feed-forward layers of a mixture, which lie one behind the
+// other in tensors of three dimensions.
+func (l *loader) experts(c *Config, prefix string) []feedForward {
+	all := make([]feedForward, c.Experts)
+	read := func(name string, rows, cols int, set func(f *feedForward, x linear)) {
+		name = prefix + name
+		if t, ok := l.file.Tensor(name + ".weight"); ok && (len(t.Dims) != 3 || t.Dims[2] != c.Experts) {
+			l.fail(name+".weight", fmt.Errorf("has dimensions %v, want %d by %d for each of %d experts", t.Dims, cols, rows, c.Experts))
+			return
+		}
+		for i, x := range l.linears(name, cols, slices.Repeat([]int{rows}, c.Experts)...) {
+			set(&all[i], x)
+		}
+	}
+	read("ffn_gate_exps", c.FeedForward, c.Width, func(f *feedForward, x linear) { f.gate = x })
+	read("ffn_up_exps", c.FeedForward, c.Width, func(f *feedForward, x linear) { f.up = x })
+	read("ffn_down_exps", c.Width, c.FeedForward, func(f *feedForward, x linear) { f.down = x })
+	return all
+}
+
+// float32Matrix reads a matrix that is to be multiplied in float32 whatever the
+// precision of a runner: it is dequantised once and for all.
+func (l *loader) float32Matrix(name string, rows, cols int) *tensor.Matrix {
+	t, data := l.tensor(name, rows, cols)
+	if l.err != nil || l.arena == nil {
+		return nil
+	}
+	if t.Type != tensor.F32 {
+		x := make([]float32, rows*cols)
+		if err := tensor.Dequantize(x, t.Type, data); err != nil {
+			l.fail(name, err)
+			return nil
+		}
+		data = make([]byte, 0, 4*len(x))
+		for _, v := range x {
+			data = binary.LittleEndian.AppendUint32(data, math.Float32bits(v))
+		}
+	}
+	m, err := tensor.NewMatrix(tensor.F32, rows, cols, data, l.arena)
+	if err != nil {
+		l.fail(name, err)
+	}
 	return m
+}
+
+// ropeFactors reads divisors of the rotary frequencies, for positions below
+// context.
+func (l *loader) ropeFactors(name string, c *Config, context int) []float32 {
+	fs := l.vector(name, c.RopeDim/2)
+	for i, f := range fs {
+		if angle := float64(context) * c.maxFrequency() / float64(f); !(f > 0 && angle <= maxAngle) {
+			l.fail(name, fmt.Errorf("factor %d is %v, not positive or too small for a context of %d", i, f, context))
+		}
+	}
+	return fs
 }
 
 func (l *loader) vector(name string, n int) []float32 {

@@ -47,21 +47,23 @@ func TestReference(t *testing.T) {
 	}
 }
 
-// All references of architecture llama, those too large for the repository
-// and those of models that may not be copied included.
+// All references, those too large for the repository and those of models that
+// may not be copied included.
 func TestSharedReferences(t *testing.T) {
 	shared(t, "reference")
 	for _, c := range []struct{ pattern, models string }{
 		{"stories260K-*", "stories260K-f32"},
 		{"quant-*.exact", ""},
 		{"quant-base-f32.llamacpp", ""}, // float32 weights: nothing is rounded to 8 bits
-		{"llama-f32", ""},
-		{"llama-tied-ropescaled-mqa-f32", ""},
-		{"llama-tied-ropescaled-mqa-f32-long", ""},
+		{"*-f32", ""},                   // one model of every architecture and form
+		{"*-f32-long", ""},
 	} {
 		found, err := filepath.Glob(shared(t, "reference") + "/" + c.pattern + ".json")
 		require.NoError(t, err)
 		require.NotEmpty(t, found, c.pattern)
+		if c.pattern == "*-f32" {
+			require.Len(t, found, 12, "as many as the material has; each was compared once")
+		}
 		for _, path := range found {
 			name := strings.TrimSuffix(filepath.Base(path), ".json")
 			model := c.models
@@ -132,6 +134,113 @@ func checkReference(t *testing.T, ref reference) {
 		}
 		require.Equal(t, ref.Greedy, got, "greedy continuation")
 	}
+}
+
+// eightBits is how far llama.cpp, with its activations in blocks of 8 bits, is
+// from float32 arithmetic on the quantised models of the test material, as
+// relative root mean square over all positions and blocks; and how many
+// activations share a scale there.
+var eightBits = map[string]struct {
+	block         int
+	logits, resid float64
+}{
+	"q8_0":   {32, 0.0155, 0.0128},
+	"q4_0":   {32, 0.0160, 0.0132},
+	"q4_1":   {32, 0.0154, 0.0126},
+	"q5_0":   {32, 0.0152, 0.0123},
+	"q5_1":   {32, 0.0156, 0.0128},
+	"iq4_nl": {32, 0.0151, 0.0122},
+	"q2_k":   {256, 0.0226, 0.0185},
+	"q3_k_m": {256, 0.0199, 0.0162},
+	"q4_k_s": {256, 0.0211, 0.0175},
+	"q4_k_m": {256, 0.0211, 0.0175},
+	"q5_k_m": {256, 0.0214, 0.0175},
+	"q6_k":   {256, 0.0207, 0.0169},
+	"iq4_xs": {256, 0.0214, 0.0176},
+	// Float weights meet float activations.
+	"f16":  {0, maxError, maxError},
+	"bf16": {0, maxError, maxError},
+}
+
+// Fast is at most as far from float32 arithmetic as another engine's 8 bits
+// are, and Probe is within what it promises, in every block.
+func TestPrecisions(t *testing.T) {
+	for _, name := range []string{"q4_0", "q2_k", "q4_k_m", "iq4_xs"} {
+		t.Run(name, func(t *testing.T) {
+			checkPrecisions(t, filepath.Join("..", "testdata", "models"), filepath.Join("..", "testdata", "reference"), name)
+		})
+	}
+}
+
+func TestSharedPrecisions(t *testing.T) {
+	models, references := shared(t, "models", "zoo"), shared(t, "reference")
+	if testing.Short() {
+		t.Skip("long, or of a family that TestPrecisions has")
+	}
+	sum, n := 0.0, 0.0
+	for name, limit := range eightBits {
+		t.Run(name, func(t *testing.T) {
+			if e := checkPrecisions(t, models, references, name); limit.block == 32 {
+				sum, n = sum+e/limit.resid, n+1
+			}
+		})
+	}
+	t.Logf("formats with the same blocks of activations: %.3f of the error", sum/n)
+	require.Less(t, sum/n, 1.0, "formats with the same blocks of activations")
+}
+
+// checkPrecisions gives the relative error of the residual stream in Fast.
+func checkPrecisions(t *testing.T, models, references, name string) (fast float64) {
+	base := filepath.Join(references, "quant-"+name+".exact")
+	var ref reference
+	b, err := os.ReadFile(base + ".json")
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(b, &ref))
+	m := open(t, filepath.Join(models, "quant-"+name+".gguf"))
+	c := m.Config()
+	tokens := m.Tokenizer().Encode(ref.Prompt, token.EncodeOptions{})
+	n := len(tokens)
+	wantLogits := readNPY(t, base+".logits.npy", n, c.Vocabulary)
+	wantResid := readNPY(t, base+".resid_post.npy", c.Blocks, n, c.Width)
+	for _, precision := range []Precision{Probe, Fast} {
+		r := runner(t, m, RunnerOptions{Threads: 1, Precision: precision})
+		s, rec := r.NewSequence(), record(allBlocks(m, ResidPost)...)
+		require.NoError(t, r.Forward(t.Context(), &Pass{
+			Spans: []Span{{Seq: s, Tokens: tokens, Logits: AllLogits}},
+			Hooks: []*Hook{&rec.Hook},
+		}))
+		var logits, resid []float32
+		for i := range n {
+			logits = append(logits, r.LogitsAt(0, i)...)
+		}
+		worst := 0.0 // of the blocks
+		for b := range c.Blocks {
+			got := rec.at(s, Site{ResidPost, b}, n)
+			resid = append(resid, got...)
+			worst = max(worst, relative(t, wantResid[b*n*c.Width:][:n*c.Width], got))
+		}
+		residError, logitsError := relative(t, wantResid, resid), relative(t, wantLogits, logits)
+		t.Logf("%v: residual stream %.5f, worst block %.5f, logits %.5f", precision, residError, worst, logitsError)
+		limit := eightBits[name]
+		switch {
+		case precision == Probe:
+			require.Less(t, worst, 0.0002, "a tenth of the promise")
+		case limit.block == 32:
+			// Blocks of the same size and the same number of bits: which of two
+			// roundings comes closer on a prompt of 31 tokens is chance, by some
+			// hundredths. Together the formats must not be worse.
+			require.Less(t, residError, 1.05*limit.resid, "residual stream")
+			require.Less(t, logitsError, 1.05*limit.logits, "logits")
+		default:
+			require.Less(t, residError, limit.resid, "residual stream")
+			require.Less(t, logitsError, limit.logits, "logits")
+		}
+		if limit.block > 0 { // activations were rounded at all
+			require.Greater(t, residError, maxError)
+		}
+		fast = residError
+	}
+	return fast
 }
 
 func exists(path string) bool {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
-	"strings"
 
 	"github.com/klauspost/cpuid/v2"
 
@@ -16,42 +15,34 @@ import (
 )
 
 // A Precision says how activations meet quantised weights. It is part of every
-// result.
-type Precision int
+// result, and a sequence keeps that of its runner.
+type Precision = tensor.Precision
 
-// Exact multiplies float32 activations with dequantised weights: the
-// reference. It is the only precision so far.
-const Exact Precision = iota
+// The precisions; see package tensor.
+const (
+	Exact = tensor.Exact
+	Probe = tensor.Probe
+	Fast  = tensor.Fast
+)
 
-func (p Precision) String() string {
-	if p == Exact {
-		return "exact"
-	}
-	return fmt.Sprintf("Precision(%d)", int(p))
-}
-
-// ParsePrecision reads a precision's name.
-func ParsePrecision(s string) (Precision, error) {
-	switch strings.ToLower(s) {
-	case "exact":
-		return Exact, nil
-	case "probe", "fast":
-		return 0, fmt.Errorf("llama: precision %q is %w in this version; use exact", s, ErrUnsupported)
-	}
-	return 0, fmt.Errorf("llama: unknown precision %q (known: exact)", s)
-}
+// ParsePrecision reads a precision's name: exact, probe or fast.
+func ParsePrecision(s string) (Precision, error) { return tensor.ParsePrecision(s) }
 
 // RunnerOptions are the options of NewRunner. The zero value is good.
 type RunnerOptions struct {
 	// Threads computes in parallel; 0 means DefaultThreads. It does not
 	// change any result.
 	Threads int
-	// Precision of products with quantised weights.
+	// Precision of products with quantised weights; the zero value is Exact.
 	Precision Precision
 	// BatchTokens bounds how many positions are computed together, and with
 	// it the memory for activations; 0 means 512. It does not change any
 	// result.
 	BatchTokens int
+	// Context bounds the length of sequences; 0 means Config.Context. It does
+	// not change any result, but that a length beyond Config.Context, up to
+	// Config.LongContext, makes a model rotate in the way that is meant for it.
+	Context int
 }
 
 // DefaultThreads is the number of physical cores that the process may use.
@@ -70,8 +61,10 @@ type Runner struct {
 	options RunnerOptions
 	pool    *tensor.Pool
 	mul     *tensor.Multiplier
-	rope    *tensor.Rope
 	attend  []tensor.AttentionScratch // one per worker
+
+	// Rotations of blocks that see everything and of those with a sliding window.
+	rope, localRope *tensor.Rope
 
 	// Buffers of a chunk, row after row; each row is padded to whole panels.
 	x        []float32 // the residual stream
@@ -80,6 +73,7 @@ type Runner struct {
 	heads    []float32 // attention's result before the output projection
 	out      []float32 // what is added to the stream
 	gate, up []float32
+	mixture  mixture
 
 	// The current chunk.
 	parts     []part
@@ -95,7 +89,12 @@ type Runner struct {
 
 	undeclared bool // the current pass has tainted a sequence
 
+	// The feed-forward layer that is being computed and where its output goes.
+	layer    *feedForward
+	layerOut []float32
+
 	logits      []float32
+	newLogits   []float32 // those of the current chunk
 	logitsWidth int
 	logitSpans  []int // first row of logits of each span, and the end
 
@@ -105,10 +104,13 @@ type Runner struct {
 
 // NewRunner starts a runner's threads. Close ends them.
 func (m *Model) NewRunner(o RunnerOptions) (*Runner, error) {
-	if o.Threads < 0 || o.BatchTokens < 0 {
-		return nil, fmt.Errorf("llama: negative runner option: %d threads, %d batch tokens", o.Threads, o.BatchTokens)
+	if o.Threads < 0 || o.BatchTokens < 0 || o.Context < 0 {
+		return nil, fmt.Errorf("llama: negative runner option: %d threads, %d batch tokens, context %d", o.Threads, o.BatchTokens, o.Context)
 	}
-	if o.Precision != Exact {
+	if most := max(m.config.Context, m.config.LongContext); o.Context > most {
+		return nil, fmt.Errorf("llama: %s: a context of %d: %w of %d", m.file.Path, o.Context, ErrContext, most)
+	}
+	if !o.Precision.Valid() {
 		return nil, fmt.Errorf("llama: %v is %w", o.Precision, ErrUnsupported)
 	}
 	if o.Threads == 0 {
@@ -117,13 +119,15 @@ func (m *Model) NewRunner(o RunnerOptions) (*Runner, error) {
 	if o.BatchTokens == 0 {
 		o.BatchTokens = 512
 	}
+	if o.Context == 0 {
+		o.Context = m.config.Context
+	}
 	if err := m.addRunner(); err != nil {
 		return nil, err
 	}
-	c := &m.config
 	r := &Runner{model: m, options: o, pool: tensor.NewPool(o.Threads)}
-	r.mul = tensor.NewMultiplier(r.pool)
-	r.rope = tensor.NewRope(c.RopeDim, c.RopeBase, c.RopeScale, m.ropeFactors)
+	r.mul = tensor.NewMultiplier(r.pool, o.Precision)
+	r.rope, r.localRope = m.ropes(o.Context)
 	r.attend = make([]tensor.AttentionScratch, r.pool.Size())
 	r.rowJob.r, r.attnJob.r = r, r
 	r.logitsWidth = m.output.Stride()
@@ -392,8 +396,8 @@ func (r *Runner) check(p *Pass) error {
 				return fmt.Errorf("llama: span %d: token %d is outside the vocabulary of %d", i, t.ID, r.model.config.Vocabulary)
 			}
 		}
-		if n := s.Seq.Len() + len(s.Tokens); n > r.model.config.Context {
-			return fmt.Errorf("llama: span %d: %d positions: %w of %d", i, n, ErrContext, r.model.config.Context)
+		if n := s.Seq.Len() + len(s.Tokens); n > r.options.Context {
+			return fmt.Errorf("llama: span %d: %d positions: %w of %d", i, n, ErrContext, r.options.Context)
 		}
 	}
 	return nil

@@ -12,12 +12,17 @@ import (
 // what is about to be added to it, can be read or edited.
 type Point uint8
 
-// The points, in the order in which a forward pass reaches them.
+// The points, in the order in which a forward pass reaches them. They mean the
+// same in every architecture: ResidMid is ResidPre + AttnOut and ResidPost is
+// ResidMid + MLPOut, to the bit. So where an architecture normalises or scales
+// what a block adds to the stream (Gemma, OLMo 2, Granite), AttnOut and MLPOut are
+// what comes of that; where it scales the embeddings (Gemma, Granite), ResidPre of
+// block 0 is the scaled one; and a feed-forward layer may be a mixture of experts.
 const (
 	ResidPre  Point = iota // the stream as it enters the block
-	AttnOut                // what attention adds to the stream
+	AttnOut                // what attention adds to the stream, after a norm or factor of its own
 	ResidMid               // the stream after attention was added
-	MLPOut                 // what the feed-forward layer adds to the stream
+	MLPOut                 // what the feed-forward layer adds to the stream, after a norm or factor of its own
 	ResidPost              // the stream as it leaves the block
 	FinalNorm              // the stream after the last block and the final norm, gain included
 )

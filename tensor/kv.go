@@ -65,12 +65,43 @@ type AttentionScratch struct {
 
 // Queries are some query vectors that attend to the same key-value head, and
 // where their outputs go: query c is Q[c*QStride:][:dim] and its output
-// Out[c*OutStride:][:dim]. Query c sees the first Len + c*Step positions.
+// Out[c*OutStride:][:dim]. Query c sees the first Len + c*Step positions, or,
+// with a Window, only the last Window of those.
 type Queries struct {
 	Q, Out             []float32
 	QStride, OutStride int
 	N                  int
 	Len, Step          int
+	Window             int // 0 means no window
+}
+
+// end is the number of positions before the end of what query c sees, and start
+// the number before its beginning.
+func (q *Queries) end(c int) int { return q.Len + c*q.Step }
+
+func (q *Queries) start(c int) int {
+	if q.Window == 0 {
+		return 0
+	}
+	return max(0, q.end(c)-q.Window)
+}
+
+// Softmax says how scores become weights.
+type Softmax struct {
+	// Scale multiplies the scores: usually 1/√dim.
+	Scale float32
+	// Cap, unless it is 0, bounds the scaled scores softly: see asm.SoftCap.
+	Cap float32
+}
+
+// weights replaces scores by the softmax's numerators and gives its denominator.
+func (s Softmax) weights(scores []float32) float32 {
+	scale := s.Scale
+	if s.Cap != 0 {
+		asm.SoftCap(scores, scale/s.Cap, s.Cap)
+		scale = 1
+	}
+	return asm.ExpSum(scores, scale, float32(asm.Max(scores)*scale))
 }
 
 // Attend computes scaled dot-product attention (Vaswani et al., "Attention is
@@ -78,29 +109,41 @@ type Queries struct {
 // two passes: all scores and their softmax, then the values in order of
 // position. So the result for a query does not depend on which queries
 // accompany it.
-func Attend(s *AttentionScratch, q Queries, pages []*Page, head int, scale float32) {
+func Attend(s *AttentionScratch, q Queries, pages []*Page, head int, softmax Softmax) {
 	shape := pages[0].shape
 	dim, vp := shape.Dim, shape.valuePanels()
-	longest := q.Len + (q.N-1)*q.Step
-	stride := (longest + PageLen - 1) / PageLen * PageLen
+	// Scores are kept from the page on in which the first query's window begins.
+	first, longest := q.start(0)/PageLen*PageLen, q.end(q.N-1)
+	stride := (longest - first + PageLen - 1) / PageLen * PageLen
 	scores := grow(&s.scores, q.N*stride)
-	for i := 0; i < longest; i += PageLen {
+	for i := first; i < longest; i += PageLen {
 		keys := pages[i/PageLen].keys[head*PageLen*dim:]
 		panels := (min(PageLen, longest-i) + asm.Rows - 1) / asm.Rows
-		asm.MulPanels(scores[i:], stride, keys, asm.Rows*dim, q.Q, q.QStride, dim, panels, q.N, false)
+		asm.MulPanels(scores[i-first:], stride, keys, asm.Rows*dim, q.Q, q.QStride, dim, panels, q.N, false)
 	}
 	// The denominators lie behind the weighted sums.
 	width := vp * asm.Rows
 	sums := grow(&s.sums, q.N*width+q.N)
 	totals := sums[q.N*width:]
 	for c := range q.N {
-		row := scores[c*stride:][:q.Len+c*q.Step]
-		totals[c] = asm.ExpSum(row, scale, float32(asm.Max(row)*scale))
+		totals[c] = softmax.weights(scores[c*stride:][q.start(c)-first : q.end(c)-first])
 	}
-	// The positions that all queries see, then those that only later ones do.
-	weigh(sums, width, scores, stride, pages, head, 0, q.Len, q.N)
-	for c := 1; c < q.N && q.Step > 0; c++ {
-		weigh(sums[c*width:], width, scores[c*stride:], stride, pages, head, q.Len, q.Len+c*q.Step, 1)
+	clear(sums[:q.N*width])
+	weigh := func(c, n, from, to int) {
+		addValues(sums[c*width:], width, scores[c*stride:], stride, first, pages, head, from, to, n)
+	}
+	// The positions that all queries see, after those that only earlier and
+	// before those that only later ones do.
+	from, to := q.start(q.N-1), q.Len
+	if from >= to {
+		from, to = longest, longest // there are none
+	}
+	for c := range q.N {
+		weigh(c, 1, q.start(c), min(from, q.end(c)))
+	}
+	weigh(0, q.N, from, to)
+	for c := range q.N {
+		weigh(c, 1, to, q.end(c))
 	}
 	for c := range q.N {
 		out, inverse := q.Out[c*q.OutStride:][:dim], 1/totals[c]
@@ -110,16 +153,16 @@ func Attend(s *AttentionScratch, q Queries, pages []*Page, head int, scale float
 	}
 }
 
-// weigh adds the values at positions from … to-1, times their scores, to n
-// sums; a position 0 begins the sums.
-func weigh(sums []float32, width int, scores []float32, stride int, pages []*Page, head, from, to, n int) {
+// addValues adds the values at positions from … to-1, times their scores, to n
+// sums. Scores are those of the positions from first on.
+func addValues(sums []float32, width int, scores []float32, stride, first int, pages []*Page, head, from, to, n int) {
 	shape := pages[0].shape
 	vp := shape.valuePanels()
 	for i := from; i < to; {
 		slot := i % PageLen
 		count := min(PageLen-slot, to-i)
 		values := pages[i/PageLen].values[head*PageLen*vp*asm.Rows+slot*asm.Rows:]
-		asm.MulPanels(sums, width, values, PageLen*asm.Rows, scores[i:], stride, count, vp, n, i > 0)
+		asm.MulPanels(sums, width, values, PageLen*asm.Rows, scores[i-first:], stride, count, vp, n, true)
 		i += count
 	}
 }

@@ -32,11 +32,19 @@ func newCache(r *rand.Rand, s PageShape, n int) *cache {
 // gives the size of the largest score too: a relative error of a score is an
 // absolute one of its exponent.
 func (c *cache) attend(q []float32, head, n int, scale float64) (out []float64, largest float64) {
+	return c.attendCapped(q, head, n, scale, 0)
+}
+
+// attendCapped bounds the scores by a cap, unless that is 0.
+func (c *cache) attendCapped(q []float32, head, n int, scale, limit float64) (out []float64, largest float64) {
 	dim := len(q)
 	scores, greatest, total := make([]float64, n), math.Inf(-1), 0.0
 	for pos := range scores {
 		for d, v := range q {
 			scores[pos] += float64(v) * float64(c.keys[pos][head*dim+d]) * scale
+		}
+		if limit != 0 {
+			scores[pos] = limit * math.Tanh(scores[pos]/limit)
 		}
 		greatest, largest = max(greatest, scores[pos]), max(largest, math.Abs(scores[pos]))
 	}
@@ -73,27 +81,62 @@ func TestAttend(t *testing.T) {
 						// As in a prompt: each query sees one position more.
 						steps := min(queries, n)
 						out := make([]float32, queries*(dim+1))
-						Attend(&scratch, Queries{Q: qs, QStride: dim + 7, Out: out, OutStride: dim + 1, N: steps, Len: n - steps + 1, Step: 1}, c.pages, head, scale)
+						Attend(&scratch, Queries{Q: qs, QStride: dim + 7, Out: out, OutStride: dim + 1, N: steps, Len: n - steps + 1, Step: 1}, c.pages, head, Softmax{Scale: scale})
 						for i := range steps {
 							want, largest := c.attend(qs[i*(dim+7):][:dim], head, n-steps+1+i, float64(scale))
 							require.Less(t, relativeError(t, want, out[i*(dim+1):][:dim]), 3e-7*(5+largest))
 						}
 						// As in generation: a group of query heads sees the same positions.
 						group := make([]float32, queries*dim)
-						Attend(&scratch, Queries{Q: qs, QStride: dim + 7, Out: group, OutStride: dim, N: queries, Len: n}, c.pages, head, scale)
+						Attend(&scratch, Queries{Q: qs, QStride: dim + 7, Out: group, OutStride: dim, N: queries, Len: n}, c.pages, head, Softmax{Scale: scale})
 
 						// Each has the bits that it has alone.
 						alone := make([]float32, dim)
 						for i := range queries {
 							q := Queries{Q: qs[i*(dim+7):], Out: alone, N: 1, Len: n}
-							Attend(new(AttentionScratch), q, c.pages, head, scale)
+							Attend(new(AttentionScratch), q, c.pages, head, Softmax{Scale: scale})
 							requireSameBits(t, alone, group[i*dim:][:dim])
 							if i < steps {
 								q.Len = n - steps + 1 + i
-								Attend(new(AttentionScratch), q, c.pages, head, scale)
+								Attend(new(AttentionScratch), q, c.pages, head, Softmax{Scale: scale})
 								requireSameBits(t, alone, out[i*(dim+1):][:dim])
 							}
 						}
+					}
+				})
+			}
+		}
+	}
+}
+
+// A window is attention over a shorter cache; a cap bounds the scores softly.
+func TestAttendWindowAndCap(t *testing.T) {
+	const dim, n = 10, 150
+	r := rand.New(rand.NewPCG(2, 3))
+	c := newCache(r, PageShape{Heads: 2, Dim: dim}, n)
+	for _, window := range []int{0, 1, 2, 7, 20, 64, 65, 149, 150, 1000} {
+		for _, limit := range []float32{0, 0.5, 20} {
+			for _, queries := range []int{1, 2, 24} {
+				t.Run(fmt.Sprintf("window %d, cap %v, %d queries", window, limit, queries), func(t *testing.T) {
+					qs, out := randomFloats(r, queries*dim), make([]float32, queries*dim)
+					softmax := Softmax{Scale: 0.3, Cap: limit}
+					q := Queries{Q: qs, QStride: dim, Out: out, OutStride: dim, N: queries, Len: n - queries + 1, Step: 1, Window: window}
+					Attend(new(AttentionScratch), q, c.pages, 1, softmax)
+					for i := range queries {
+						seen := n - queries + 1 + i
+						from := 0
+						if window > 0 {
+							from = max(0, seen-window)
+						}
+						shorter := &cache{keys: c.keys[from:], values: c.values[from:]}
+						want, largest := shorter.attendCapped(qs[i*dim:][:dim], 1, seen-from, 0.3, float64(limit))
+						require.Less(t, relativeError(t, want, out[i*dim:][:dim]), 3e-7*(5+largest), "query %d", i)
+
+						// Each has the bits that it has alone, in prompts and in generation.
+						alone := make([]float32, dim)
+						one := Queries{Q: qs[i*dim:], Out: alone, N: 1, Len: seen, Window: window}
+						Attend(new(AttentionScratch), one, c.pages, 1, softmax)
+						requireSameBits(t, alone, out[i*dim:][:dim])
 					}
 				})
 			}
@@ -107,7 +150,7 @@ func TestAttendSeesNoFurther(t *testing.T) {
 	shape := PageShape{Heads: 1, Dim: 10}
 	c := newCache(r, shape, 20)
 	q, want, got := randomFloats(r, 10), make([]float32, 10), make([]float32, 10)
-	Attend(new(AttentionScratch), Queries{Q: q, Out: want, N: 1, Len: 18}, c.pages, 0, 1)
+	Attend(new(AttentionScratch), Queries{Q: q, Out: want, N: 1, Len: 18}, c.pages, 0, Softmax{Scale: 1})
 	inf := make([]float32, 10)
 	for i := range inf {
 		inf[i] = float32(math.Inf(1 - i%2*2))
@@ -115,7 +158,7 @@ func TestAttendSeesNoFurther(t *testing.T) {
 	for i := 18; i < PageLen; i++ {
 		c.pages[0].Put(i, inf, inf)
 	}
-	Attend(new(AttentionScratch), Queries{Q: q, Out: got, N: 1, Len: 18}, c.pages, 0, 1)
+	Attend(new(AttentionScratch), Queries{Q: q, Out: got, N: 1, Len: 18}, c.pages, 0, Softmax{Scale: 1})
 	requireSameBits(t, want, got)
 }
 
@@ -126,8 +169,8 @@ func TestPageCopy(t *testing.T) {
 	p := NewPage(shape)
 	p.CopyFrom(c.pages[0])
 	q, want, got := randomFloats(r, 10), make([]float32, 10), make([]float32, 10)
-	Attend(new(AttentionScratch), Queries{Q: q, Out: want, N: 1, Len: PageLen}, c.pages, 1, 1)
+	Attend(new(AttentionScratch), Queries{Q: q, Out: want, N: 1, Len: PageLen}, c.pages, 1, Softmax{Scale: 1})
 	c.pages[0].Put(0, make([]float32, 20), make([]float32, 20)) // the copy is one
-	Attend(new(AttentionScratch), Queries{Q: q, Out: got, N: 1, Len: PageLen}, []*Page{p}, 1, 1)
+	Attend(new(AttentionScratch), Queries{Q: q, Out: got, N: 1, Len: PageLen}, []*Page{p}, 1, Softmax{Scale: 1})
 	requireSameBits(t, want, got)
 }

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/limbic-go/limbic/asm"
 )
 
 // scaleOffsets says where a block format keeps its float16 scales, so that
@@ -60,10 +62,10 @@ func relativeError(t testing.TB, want []float64, got []float32) float64 {
 }
 
 // multiply gives the product of one matrix with n columns, without padding.
-func multiply(t testing.TB, p *Pool, m *Matrix, x []float32, stride, n int) []float32 {
+func multiply(t testing.TB, p *Pool, precision Precision, m *Matrix, x []float32, stride, n int) []float32 {
 	t.Helper()
 	y := make([]float32, n*m.Stride())
-	require.NoError(t, NewMultiplier(p).Mul(x, stride, n, Product{m, y}))
+	require.NoError(t, NewMultiplier(p, precision).Mul(x, stride, n, Product{m, y}))
 	var rows []float32
 	for c := range n {
 		rows = append(rows, y[c*m.Stride():][:m.Rows]...)
@@ -111,13 +113,23 @@ func TestMul(t *testing.T) {
 						want = append(want, sum)
 					}
 				}
-				got := multiply(t, pools[1], m, x, stride, n)
-				require.Less(t, relativeError(t, want, got), 1e-6)
+				for precision, limit := range map[Precision]float64{Exact: 1e-6, Probe: 4e-5, Fast: 1e-2} {
+					if known[typ].ints == nil {
+						limit = 1e-6
+					}
+					got := multiply(t, pools[1], precision, m, x, stride, n)
+					if limit == 1e-6 {
+						require.Less(t, relativeError(t, want, got), limit, precision)
+					} else if shape.rows > 1 { // a single sum may cancel
+						require.Less(t, relativeError(t, want, got), limit, precision)
+						require.Greater(t, relativeError(t, want, got), limit/100, precision)
+					}
 
-				for _, p := range pools {
-					requireSameBits(t, got, multiply(t, p, m, x, stride, n))
-					for c := range n {
-						requireSameBits(t, got[c*m.Rows:][:m.Rows], multiply(t, p, m, x[c*stride:], stride, 1))
+					for _, p := range pools {
+						requireSameBits(t, got, multiply(t, p, precision, m, x, stride, n))
+						for c := range n {
+							requireSameBits(t, got[c*m.Rows:][:m.Rows], multiply(t, p, precision, m, x[c*stride:], stride, 1))
+						}
 					}
 				}
 			})
@@ -125,9 +137,80 @@ func TestMul(t *testing.T) {
 	}
 }
 
+// What Mul promises of Probe and Fast, from the dequantised weights and the
+// quantised columns alone. Sub-blocks are summed in float64, which leaves only
+// the roundings of the chain.
+func TestMulInts(t *testing.T) {
+	p := NewPool(1)
+	defer p.Close()
+	for _, typ := range allTypes() {
+		if known[typ].ints == nil {
+			continue
+		}
+		t.Run(typ.String(), func(t *testing.T) {
+			r := rand.New(rand.NewPCG(uint64(typ), 3))
+			const rows, cols, n = 17, 768, 2
+			data := randomMatrix(t, r, typ, rows, cols)
+			m, err := NewMatrix(typ, rows, cols, data, nil)
+			require.NoError(t, err)
+			weights, x := make([]float32, rows*cols), randomFloats(r, n*cols)
+			require.NoError(t, Dequantize(weights, typ, data))
+			scales, sums := make([]float32, n*cols/32), make([]int32, n*cols/16)
+			q8, q16 := make([]int8, n*cols), make([]int16, n*cols)
+			for precision, quant := range map[Precision]func(i int) float64{
+				Fast:  func(i int) float64 { return float64(q8[i]) },
+				Probe: func(i int) float64 { return float64(q16[i]) },
+			} {
+				if precision == Fast {
+					asm.QuantizeInt8(q8, scales, sums, x)
+				} else {
+					asm.QuantizeInt16(q16, scales, sums, x)
+				}
+				var want []float64
+				for c := range n {
+					for row := range rows {
+						sum := 0.0
+						for k := range cols {
+							sum += float64(weights[row*cols+k]) * quant(c*cols+k) * float64(scales[(c*cols+k)/32])
+						}
+						want = append(want, sum)
+					}
+				}
+				require.Less(t, relativeError(t, want, multiply(t, p, precision, m, x, cols, n)), 1e-6, precision)
+			}
+		})
+	}
+}
+
+// An input that is not finite reaches the outputs of its column, and no others.
+func TestMulOfNonFinite(t *testing.T) {
+	p := NewPool(1)
+	defer p.Close()
+	const rows, cols = 20, 256
+	for _, typ := range []Type{Q4_0, Q4_K} {
+		m, err := NewMatrix(typ, rows, cols, randomMatrix(t, rand.New(rand.NewPCG(1, 1)), typ, rows, cols), nil)
+		require.NoError(t, err)
+		for _, precision := range []Precision{Exact, Probe, Fast} {
+			for _, bad := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
+				x := randomFloats(rand.New(rand.NewPCG(1, 2)), 3*cols)
+				x[cols+100] = float32(bad)
+				for i, y := range multiply(t, p, precision, m, x, cols, 3) {
+					require.Equal(t, i/rows != 1, y-y == 0, "%v %v %v: output %d is %v", typ, precision, bad, i, y)
+				}
+			}
+		}
+	}
+}
+
 // Enough work for many items, so that the pool takes part; three matrices of
 // different formats and heights at once.
 func TestMulOfSeveral(t *testing.T) {
+	for _, precision := range []Precision{Exact, Probe, Fast} {
+		t.Run(precision.String(), func(t *testing.T) { testMulOfSeveral(t, precision) })
+	}
+}
+
+func testMulOfSeveral(t *testing.T, precision Precision) {
 	r := rand.New(rand.NewPCG(1, 2))
 	const cols, n = 256, 100
 	x := randomFloats(r, n*cols)
@@ -137,7 +220,7 @@ func TestMulOfSeveral(t *testing.T) {
 	for _, c := range []struct {
 		typ  Type
 		rows int
-	}{{F32, 40}, {Q4_K, 17}, {F32, 150}, {F16, 5}} {
+	}{{F32, 40}, {Q4_K, 17}, {F32, 150}, {F16, 5}, {Q6_K, 70}, {Q8_0, 33}, {Q5_1, 16}} {
 		m, err := NewMatrix(c.typ, c.rows, cols, randomMatrix(t, r, c.typ, c.rows, cols), &arena)
 		require.NoError(t, err)
 		ms = append(ms, m)
@@ -149,11 +232,11 @@ func TestMulOfSeveral(t *testing.T) {
 	for _, m := range ms {
 		ps = append(ps, Product{m, make([]float32, n*m.Stride())})
 	}
-	mul := NewMultiplier(three)
+	mul := NewMultiplier(three, precision)
 	for range 2 { // buffers are used again
 		require.NoError(t, mul.Mul(x, cols, n, ps...))
 		for i, m := range ms {
-			want := multiply(t, one, m, x, cols, n)
+			want := multiply(t, one, precision, m, x, cols, n)
 			for c := range n {
 				requireSameBits(t, want[c*m.Rows:][:m.Rows], ps[i].Y[c*m.Stride():][:m.Rows])
 			}
@@ -161,7 +244,7 @@ func TestMulOfSeveral(t *testing.T) {
 		}
 	}
 	require.Zero(t, testing.AllocsPerRun(1, func() {
-		_ = mul.Mul(x, cols, n, ps[0], ps[1], ps[2], ps[3])
+		_ = mul.Mul(x, cols, n, ps...)
 	}))
 }
 
@@ -175,7 +258,7 @@ func TestMulRefuses(t *testing.T) {
 		require.NoError(t, err)
 		return m
 	}
-	mul := NewMultiplier(p)
+	mul := NewMultiplier(p, Exact)
 	m := matrix(17, 8)
 	x, y := make([]float32, 16), make([]float32, 64)
 	require.NoError(t, mul.Mul(x, 8, 2, Product{m, y}))

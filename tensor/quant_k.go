@@ -43,20 +43,7 @@ func dequantizeQ3_K(dst []float32, src []byte) {
 	var q [32]byte
 	for len(dst) >= 256 && len(src) >= 110 {
 		b := (*[110]byte)(src)
-		d := f16at(b[108:110])
-
-		// Scales 0…7 have their low four bits in the low halves of bytes 0…7,
-		// scales 8…15 in the high halves. The upper two bits of scale i are in
-		// byte 8 + i%4, at bit i/4·2.
-		le := binary.LittleEndian
-		first, last, upper := le.Uint32(b[96:100]), le.Uint32(b[100:104]), le.Uint32(b[104:108])
-		const low4, low2 = 0x0f0f0f0f, 0x03030303
-		var s [16]byte
-		le.PutUint32(s[0:4], first&low4|upper&low2<<4)
-		le.PutUint32(s[4:8], last&low4|upper>>2&low2<<4)
-		le.PutUint32(s[8:12], first>>4&low4|upper>>4&low2<<4)
-		le.PutUint32(s[12:16], last>>4&low4|upper>>6&low2<<4)
-
+		d, s := f16at(b[108:110]), scalesQ3((*[12]byte)(b[96:]))
 		h0, h1, h2, h3 := load8(b[0:8]), load8(b[8:16]), load8(b[16:24]), load8(b[24:32])
 		for half := range 2 {
 			packed := (*[32]byte)(b[32+32*half:])
@@ -76,6 +63,20 @@ func dequantizeQ3_K(dst []float32, src []byte) {
 		}
 		dst, src = dst[256:], src[110:]
 	}
+}
+
+// scalesQ3 unpacks the sixteen 6-bit scales of Q3_K. Scales 0…7 have their low
+// four bits in the low halves of bytes 0…7, scales 8…15 in the high halves. The
+// upper two bits of scale i are in byte 8 + i%4, at bit i/4·2.
+func scalesQ3(b *[12]byte) (s [16]byte) {
+	le := binary.LittleEndian
+	first, last, upper := le.Uint32(b[0:4]), le.Uint32(b[4:8]), le.Uint32(b[8:12])
+	const low4, low2 = 0x0f0f0f0f, 0x03030303
+	le.PutUint32(s[0:4], first&low4|upper&low2<<4)
+	le.PutUint32(s[4:8], last&low4|upper>>2&low2<<4)
+	le.PutUint32(s[8:12], first>>4&low4|upper>>4&low2<<4)
+	le.PutUint32(s[12:16], last>>4&low4|upper>>6&low2<<4)
+	return s
 }
 
 // scalesMins unpacks the 12 bytes of Q4_K and Q5_K: eight scales and eight
@@ -155,20 +156,23 @@ func dequantizeQ6_K(dst []float32, src []byte) {
 		b := (*[210]byte)(src)
 		d := f16at(b[208:210])
 		for half := range 2 {
-			low := (*[64]byte)(b[64*half:])
-			upper := (*[32]byte)(b[128+32*half:])
-			for j := 0; j < 32; j += 8 {
-				v, w, h := load8(low[j:j+8]), load8(low[j+32:j+40]), load8(upper[j:j+8])
-				store8(q[j:j+8], v&each0f|h<<4&each30)
-				store8(q[j+32:j+40], w&each0f|h<<2&each30)
-				store8(q[j+64:j+72], v>>4&each0f|h&each30)
-				store8(q[j+96:j+104], w>>4&each0f|h>>2&each30)
-			}
+			sixBits(&q, (*[64]byte)(b[64*half:]), (*[32]byte)(b[128+32*half:]))
 			y := (*[128]float32)(dst[128*half:])
 			for i, s := range b[192+8*half : 200+8*half] {
 				scale16((*[16]float32)(y[16*i:]), (*[16]byte)(q[16*i:]), d*float32(int8(s)), &minus32)
 			}
 		}
 		dst, src = dst[256:], src[210:]
+	}
+}
+
+// sixBits unpacks the quants of half a block of Q6_K.
+func sixBits(q *[128]byte, low *[64]byte, upper *[32]byte) {
+	for j := 0; j < 32; j += 8 {
+		v, w, h := load8(low[j:j+8]), load8(low[j+32:j+40]), load8(upper[j:j+8])
+		store8(q[j:j+8], v&each0f|h<<4&each30)
+		store8(q[j+32:j+40], w&each0f|h<<2&each30)
+		store8(q[j+64:j+72], v>>4&each0f|h&each30)
+		store8(q[j+96:j+104], w>>4&each0f|h>>2&each30)
 	}
 }

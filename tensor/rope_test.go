@@ -11,39 +11,85 @@ import (
 
 // The rotations are those of the definition, up to the longest contexts.
 func TestRope(t *testing.T) {
-	for _, c := range []struct {
-		dim         int
-		base, scale float64
-		factors     []float32
-	}{
-		{2, 10000, 1, nil},
-		{10, 10000, 0.25, nil},
-		{32, 500000, 1, nil},
-		{8, 1e6, 1, []float32{1, 2.5, 8, 32}},
-		{128, 1e7, 1, nil},
-		{8, 1, 1, nil}, // every pair turns alike
+	for _, o := range []RopeOptions{
+		{Dim: 2, Base: 10000, Scale: 1},
+		{Dim: 10, Base: 10000, Scale: 0.25},
+		{Dim: 10, Base: 10000, Scale: 0.25, Halves: true},
+		{Dim: 32, Base: 500000, Scale: 1},
+		{Dim: 8, Base: 1e6, Scale: 1, Factors: []float32{1, 2.5, 8, 32}},
+		{Dim: 8, Base: 1e6, Scale: 1, Factors: []float32{1, 2.5, 8, 32}, Halves: true, Magnitude: 1.19},
+		{Dim: 128, Base: 1e7, Scale: 1},
+		{Dim: 8, Base: 1, Scale: 1}, // every pair turns alike
 	} {
-		t.Run(fmt.Sprintf("%d dimensions, base %v", c.dim, c.base), func(t *testing.T) {
-			r := NewRope(c.dim, c.base, c.scale, c.factors)
+		t.Run(fmt.Sprintf("%+v", o), func(t *testing.T) {
+			r := NewRope(o)
 			last := 131071
-			if c.dim > 10 {
+			if o.Dim > 10 {
 				last = 5000 // the table would be large
 			}
 			r.Extend(last + 1)
-			x := make([]float32, c.dim+1)
+			x := make([]float32, o.Dim+1)
 			for pos := 0; pos <= last; pos += 1 + pos/9 {
-				for i := range c.dim / 2 {
-					angle := float64(pos) * math.Pow(c.base, -2*float64(i)/float64(c.dim)) * c.scale
-					if c.factors != nil {
-						angle /= float64(c.factors[i])
+				for i := range o.Dim / 2 {
+					angle := float64(pos) * math.Pow(o.Base, -2*float64(i)/float64(o.Dim)) * o.Scale
+					if o.Factors != nil {
+						angle /= float64(o.Factors[i])
 					}
 					sin, cos := math.Sincos(angle)
+					if o.Magnitude != 0 {
+						sin, cos = sin*o.Magnitude, cos*o.Magnitude
+					}
+					first, second := 2*i, 2*i+1
+					if o.Halves {
+						first, second = i, i+o.Dim/2
+					}
 					clear(x)
-					x[2*i], x[2*i+1], x[c.dim] = 3, 4, 5
-					r.RotatePairs(x, pos)
-					require.InDelta(t, 3*cos-4*sin, float64(x[2*i]), 1e-6, "position %d pair %d", pos, i)
-					require.InDelta(t, 3*sin+4*cos, float64(x[2*i+1]), 1e-6, "position %d pair %d", pos, i)
-					require.Equal(t, float32(5), x[c.dim], "what is not rotated stays")
+					x[first], x[second], x[o.Dim] = 3, 4, 5
+					r.Rotate(x, pos)
+					require.InDelta(t, 3*cos-4*sin, float64(x[first]), 1e-6, "position %d pair %d", pos, i)
+					require.InDelta(t, 3*sin+4*cos, float64(x[second]), 1e-6, "position %d pair %d", pos, i)
+					require.Equal(t, float32(5), x[o.Dim], "what is not rotated stays")
+				}
+			}
+		})
+	}
+}
+
+// YaRN's frequencies, as the paper's equations give them, and the pairs at which
+// its ramp begins and ends for models in use.
+func TestYarn(t *testing.T) {
+	for _, c := range []struct {
+		o         RopeOptions
+		low, high int // the last pair that keeps its frequency, the first that is scaled
+	}{
+		// Qwen 2.5 and 3: 128 dimensions, 32768 positions times 4.
+		{RopeOptions{Dim: 128, Base: 1e6, Scale: 1. / 4, Yarn: Yarn{Context: 32768, Fast: 32, Slow: 1}}, 23, 40},
+		// OLMo 3: 8192 positions times 8.
+		{RopeOptions{Dim: 128, Base: 500000, Scale: 1. / 8, Yarn: Yarn{Context: 8192, Fast: 32, Slow: 1}}, 18, 35},
+		{RopeOptions{Dim: 64, Base: 10000, Scale: 1. / 16, Yarn: Yarn{Context: 4096, Fast: 32, Slow: 1}, Halves: true}, 10, 23},
+		// A context so short that every pair is scaled.
+		{RopeOptions{Dim: 16, Base: 10000, Scale: 1. / 2, Yarn: Yarn{Context: 3, Fast: 32, Slow: 1}}, 0, 0},
+	} {
+		t.Run(fmt.Sprintf("%+v", c.o), func(t *testing.T) {
+			for i, got := range NewRope(c.o).freqs {
+				plain := math.Pow(c.o.Base, -2*float64(i)/float64(c.o.Dim))
+				// The share of the frequency that is scaled.
+				ramp := 0.0
+				switch {
+				case i >= c.high && i > c.low || c.high == 0 && i > 0:
+					ramp = 1
+				case i > c.low:
+					ramp = float64(i-c.low) / float64(c.high-c.low)
+				}
+				require.InEpsilon(t, plain*c.o.Scale*ramp+plain*(1-ramp), got, 1e-13, "pair %d", i)
+				// A pair that keeps its frequency turns often within the context, one
+				// that is scaled seldom.
+				turns := plain * float64(c.o.Yarn.Context) / (2 * math.Pi)
+				if ramp == 0 && c.high > 0 {
+					require.GreaterOrEqual(t, turns, c.o.Yarn.Fast)
+				}
+				if ramp == 1 {
+					require.LessOrEqual(t, turns, c.o.Yarn.Slow)
 				}
 			}
 		})
@@ -52,7 +98,8 @@ func TestRope(t *testing.T) {
 
 // The table is the same however it grew.
 func TestRopeGrows(t *testing.T) {
-	whole, parts := NewRope(6, 10000, 1, nil), NewRope(6, 10000, 1, nil)
+	o := RopeOptions{Dim: 6, Base: 10000, Scale: 1}
+	whole, parts := NewRope(o), NewRope(o)
 	whole.Extend(100)
 	for _, n := range []int{1, 7, 3, 0, 99, 100, 100} {
 		parts.Extend(n)

@@ -32,8 +32,8 @@ const (
 )
 
 // A format says how a type is stored and read. To add a quantisation type,
-// add its constant above, its row here, and its block decoder in a quant_*.go
-// file beside this one.
+// add its constant above, its row here, its block decoder in a quant_*.go file
+// beside this one, and its unpacker in codes.go.
 type format struct {
 	name  string
 	block int // elements in a block
@@ -43,25 +43,27 @@ type format struct {
 	dequantize func(dst []float32, src []byte)
 	// quantize encodes whole blocks; nil where limbic only reads the format.
 	quantize func(dst []byte, src []float32)
+	// ints says how weights are read as integers; nil where they are floats.
+	ints *intFormat
 }
 
 // known is the table of formats, the one place where a format is registered.
 var known = map[Type]format{
-	F32:   {"F32", 1, 4, dequantizeF32, quantizeF32},
-	F16:   {"F16", 1, 2, dequantizeF16, quantizeF16},
-	BF16:  {"BF16", 1, 2, dequantizeBF16, quantizeBF16},
-	Q8_0:  {"Q8_0", 32, 34, asm.DequantizeQ8_0, quantizeQ8_0},
-	Q4_0:  {"Q4_0", 32, 18, dequantizeQ4_0, quantizeQ4_0},
-	Q4_1:  {"Q4_1", 32, 20, dequantizeQ4_1, nil},
-	Q5_0:  {"Q5_0", 32, 22, dequantizeQ5_0, nil},
-	Q5_1:  {"Q5_1", 32, 24, dequantizeQ5_1, nil},
-	Q2_K:  {"Q2_K", 256, 84, dequantizeQ2_K, nil},
-	Q3_K:  {"Q3_K", 256, 110, dequantizeQ3_K, nil},
-	Q4_K:  {"Q4_K", 256, 144, dequantizeQ4_K, nil},
-	Q5_K:  {"Q5_K", 256, 176, dequantizeQ5_K, nil},
-	Q6_K:  {"Q6_K", 256, 210, dequantizeQ6_K, nil},
-	IQ4NL: {"IQ4_NL", 32, 18, dequantizeIQ4NL, nil},
-	IQ4XS: {"IQ4_XS", 256, 136, dequantizeIQ4XS, nil},
+	F32:   {"F32", 1, 4, dequantizeF32, quantizeF32, nil},
+	F16:   {"F16", 1, 2, dequantizeF16, quantizeF16, nil},
+	BF16:  {"BF16", 1, 2, dequantizeBF16, quantizeBF16, nil},
+	Q8_0:  {"Q8_0", 32, 34, asm.DequantizeQ8_0, quantizeQ8_0, &intFormat{32, 128, unpackQ8_0}},
+	Q4_0:  {"Q4_0", 32, 18, dequantizeQ4_0, quantizeQ4_0, &intFormat{32, 8, unpackQ4_0}},
+	Q4_1:  {"Q4_1", 32, 20, dequantizeQ4_1, nil, &intFormat{32, 0, unpackQ4_1}},
+	Q5_0:  {"Q5_0", 32, 22, dequantizeQ5_0, nil, &intFormat{32, 16, unpackQ5_0}},
+	Q5_1:  {"Q5_1", 32, 24, dequantizeQ5_1, nil, &intFormat{32, 0, unpackQ5_1}},
+	Q2_K:  {"Q2_K", 256, 84, dequantizeQ2_K, nil, &intFormat{16, 0, unpackQ2_K}},
+	Q3_K:  {"Q3_K", 256, 110, dequantizeQ3_K, nil, &intFormat{16, 4, unpackQ3_K}},
+	Q4_K:  {"Q4_K", 256, 144, dequantizeQ4_K, nil, &intFormat{32, 0, unpackQ4_K}},
+	Q5_K:  {"Q5_K", 256, 176, dequantizeQ5_K, nil, &intFormat{32, 0, unpackQ5_K}},
+	Q6_K:  {"Q6_K", 256, 210, dequantizeQ6_K, nil, &intFormat{16, 32, unpackQ6_K}},
+	IQ4NL: {"IQ4_NL", 32, 18, dequantizeIQ4NL, nil, &intFormat{32, 128, unpackIQ4NL}},
+	IQ4XS: {"IQ4_XS", 256, 136, dequantizeIQ4XS, nil, &intFormat{32, 128, unpackIQ4XS}},
 }
 
 // Known reports whether limbic can read the type.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math/bits"
 
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
@@ -95,13 +96,27 @@ func panelsAVX512(panels, cols int) {
 
 // strided gives access to n vectors that lie a stride of floats apart, three
 // from each pointer, and a way to move on by some bytes.
-func strided(base, stride string, n int) (at func(i int) Mem, next func(bytes uint8)) {
-	p := []Register{Load(Param(base), GP64())}
-	var s Register
-	if n > 1 {
-		s = Load(Param(stride), GP64())
-		SHLQ(Imm(2), s)
+func strided(base, stride string, n int) (at func(i int) Mem, next func(bytes int)) {
+	b := Load(Param(base), GP64())
+	return stridedFrom(b, strideOf(stride, 4, n), n)
+}
+
+// strideOf loads the stride of n vectors, which counts elements of some bytes,
+// as bytes. One vector needs none.
+func strideOf(stride string, size, n int) Register {
+	if n == 1 {
+		return nil
 	}
+	s := Load(Param(stride), GP64())
+	if size > 1 {
+		SHLQ(Imm(uint64(bits.TrailingZeros(uint(size)))), s)
+	}
+	return s
+}
+
+// stridedFrom is strided with base and stride in registers.
+func stridedFrom(base, s Register, n int) (at func(i int) Mem, next func(bytes int)) {
+	p := []Register{base}
 	for i := 3; i < n; i += 3 {
 		q := GP64()
 		LEAQ(Mem{Base: p[len(p)-1], Index: s, Scale: 2}, q)
@@ -114,9 +129,13 @@ func strided(base, stride string, n int) (at func(i int) Mem, next func(bytes ui
 		}
 		return Mem{Base: p[i/3], Index: s, Scale: uint8(i % 3)}
 	}
-	next = func(bytes uint8) {
+	next = func(bytes int) {
 		for _, q := range p {
-			ADDQ(Imm(uint64(bytes)), q)
+			if bytes < 128 {
+				ADDQ(Imm(uint64(bytes)), q)
+			} else {
+				ADDQ(U32(bytes), q)
+			}
 		}
 	}
 	return at, next

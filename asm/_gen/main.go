@@ -30,6 +30,7 @@ func main() {
 	transposeAVX2()
 	pauseAMD64()
 	avx512(c)
+	integers()
 	Generate()
 }
 
@@ -173,11 +174,18 @@ func loop16(n Register, body func(), pointers ...Register) {
 // at is the half h (0 or 1) of the 16 elements that p points to.
 func at(p Register, h int) Mem { return Mem{Base: p, Disp: 32 * h} }
 
+// vectors are those already placed.
+var vectors = map[string]Mem{}
+
 // vector places a constant eight times in read-only memory.
 func vector(name string, bits uint32) Mem {
-	m := GLOBL(name, RODATA|NOPTR)
-	for i := range 8 {
-		DATA(4*i, U32(bits))
+	m, ok := vectors[name]
+	if !ok {
+		m = GLOBL(name, RODATA|NOPTR)
+		for i := range 8 {
+			DATA(4*i, U32(bits))
+		}
+		vectors[name] = m
 	}
 	return m
 }

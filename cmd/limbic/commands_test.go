@@ -111,10 +111,10 @@ func TestInfo(t *testing.T) {
 }
 
 func TestInfoOfFilesThatCannotRun(t *testing.T) {
-	r := okJSON[infoResult](t, "info", shared(t, "models/zoo/qwen3moe-f32.gguf"))
+	r := okJSON[infoResult](t, "info", foreignModel(t))
 	assert.False(t, r.Runnable)
-	assert.Contains(t, r.Reason, `"qwen3moe"`)
-	assert.NotContains(t, r.Reason, "qwen3moe-f32.gguf", "the path stands beside it")
+	assert.Contains(t, r.Reason, `"rwkv9"`)
+	assert.NotContains(t, r.Reason, "foreign.gguf", "the path stands beside it")
 	assert.Equal(t, uint64(3), *r.Blocks)
 	assert.Equal(t, uint64(32), *r.HeadDim)
 

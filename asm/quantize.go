@@ -1,0 +1,102 @@
+package asm
+
+import "math"
+
+// QuantBlock is the number of consecutive elements of a column that
+// QuantizeInt8 and QuantizeInt16 give one scale.
+const QuantBlock = 32
+
+// The largest magnitudes of the quants. -128 and -32768 are not used, so that
+// every quant can be negated.
+const (
+	limitInt8  = 127
+	limitInt16 = 32767
+)
+
+// QuantizeInt8 writes each block of QuantBlock elements of x as integers and a
+// scale: with amax the largest magnitude of the block and L = 127,
+//
+//	scales[b] = amax/L
+//	q[i] = x[i]*(L/amax), rounded to the nearest integer, halves to even
+//
+// each operation in float32. No q[i] needs clamping: the relative errors of two
+// roundings do not carry L to L + 1/2. sums[j] is the sum of the quants
+// q[16*j : 16*(j+1)].
+//
+// A block for which L/amax overflows (amax is 0 or below L*2^-128) becomes
+// zeros with a scale of 0. A block with a NaN or an infinity becomes zeros with
+// a scale of NaN, so that whatever it is multiplied with is not finite.
+//
+// It panics where len(x) is no multiple of QuantBlock or a slice is too short.
+func QuantizeInt8(q []int8, scales []float32, sums []int32, x []float32) {
+	if checkQuantize(len(q), scales, sums, len(x)) {
+		quantizeInt8(q, scales, sums, x)
+	}
+}
+
+// QuantizeInt16 is QuantizeInt8 with L = 32767.
+func QuantizeInt16(q []int16, scales []float32, sums []int32, x []float32) {
+	if checkQuantize(len(q), scales, sums, len(x)) {
+		quantizeInt16(q, scales, sums, x)
+	}
+}
+
+func checkQuantize(q int, scales []float32, sums []int32, x int) bool {
+	if x%QuantBlock != 0 || q < x {
+		panic("asm: part of a block, or too few quants")
+	}
+	if x == 0 {
+		return false
+	}
+	_ = scales[x/QuantBlock-1]
+	_ = sums[x/16-1]
+	return true
+}
+
+const infinityBits = 0x7f800000
+
+// quantizeGeneric defines the bits of QuantizeInt8 and QuantizeInt16.
+func quantizeGeneric[T int8 | int16](q []T, scales []float32, sums []int32, x []float32, limit float32) {
+	for b := range len(x) / QuantBlock {
+		block, out, sum := x[b*QuantBlock:][:QuantBlock], q[b*QuantBlock:][:QuantBlock], sums[2*b:][:2]
+		// Magnitudes of floats order like their bits, infinities and NaN last.
+		var most uint32
+		for _, v := range block {
+			most = max(most, math.Float32bits(v)&^(1<<31))
+		}
+		amax := math.Float32frombits(most)
+		inverse := limit / amax
+		sum[0], sum[1] = 0, 0
+		if most >= infinityBits || inverse > math.MaxFloat32 {
+			scales[b] = 0
+			if most >= infinityBits {
+				scales[b] = math.Float32frombits(0x7fc00000)
+			}
+			clear(out)
+			continue
+		}
+		scales[b] = amax / limit
+		for i, v := range block {
+			// Adding 3*2^22 leaves the nearest integer in the low bits.
+			const magic = 3 << 22
+			n := int32(math.Float32bits(float32(v*inverse)+magic)) - 0x4b400000
+			out[i] = T(n)
+			sum[i/16] += n
+		}
+	}
+}
+
+// MakeTerms gives the terms of a column for weights with the given offset in
+// sub-blocks of sub columns: dst[b*stride] is that of sub-block b. scales and
+// sums are what QuantizeInt8 or QuantizeInt16 gave for whole blocks.
+func MakeTerms(dst []Term, stride int, scales []float32, sums []int32, sub, offset int) {
+	perSub := sub / 16
+	for b := range len(scales) * QuantBlock / sub {
+		scale := scales[b*sub/QuantBlock]
+		sum := sums[b*perSub]
+		if perSub == 2 {
+			sum += sums[b*perSub+1]
+		}
+		dst[b*stride] = Term{scale, scale * float32(sum), -int32(offset) * sum}
+	}
+}

@@ -1,0 +1,116 @@
+package tensor
+
+import "github.com/limbic-go/limbic/asm"
+
+// activations hold the input of a Mul call as integers: columns that have been
+// quantised once for all products, and for each kind of weights the terms that
+// kernels want of them.
+type activations struct {
+	precision Precision
+	cols, n   int // elements of a column, and columns
+	stride    int // from one column to the next
+
+	int8s  []int8    // [column][cols], of Fast
+	int16s []int16   // [column][cols], of Probe
+	scales []float32 // [column][cols/asm.QuantBlock]
+	sums   []int32   // [column][cols/16]
+	terms  []termSet
+}
+
+// A termSet holds the terms for all formats with the same sub-blocks and
+// offset.
+type termSet struct {
+	sub, offset int
+	terms       []asm.Term // [sub-block][column]
+}
+
+// columnPadding, in elements, keeps columns from falling into the same few
+// sets of a cache.
+const columnPadding = 64
+
+// reset begins with n other columns, and no terms.
+func (a *activations) reset(cols, n int) {
+	a.cols, a.n, a.stride = cols, n, cols+columnPadding
+	a.terms = a.terms[:0]
+}
+
+// allocate makes room for the columns.
+func (a *activations) allocate() {
+	n, cols := a.n, a.cols
+	if a.precision == Fast {
+		a.int8s = extend(a.int8s, n*a.stride)
+	} else {
+		a.int16s = extend(a.int16s, n*a.stride)
+	}
+	a.scales = extend(a.scales, n*cols/asm.QuantBlock)
+	a.sums = extend(a.sums, n*cols/16)
+}
+
+// set makes sure that there will be terms for a format, and gives their index.
+func (a *activations) set(f intFormat) int {
+	for i := range a.terms {
+		if s := &a.terms[i]; s.sub == f.sub && s.offset == f.offset {
+			return i
+		}
+	}
+	i := len(a.terms)
+	if i < cap(a.terms) { // keep the memory of a set that was used before
+		a.terms = a.terms[:i+1]
+	} else {
+		a.terms = append(a.terms, termSet{})
+	}
+	s := &a.terms[i]
+	s.sub, s.offset = f.sub, f.offset
+	s.terms = extend(s.terms, a.n*a.cols/f.sub)
+	return i
+}
+
+// quantize fills column c from x.
+func (a *activations) quantize(c int, x []float32) {
+	scales := a.scales[c*a.cols/asm.QuantBlock:][:a.cols/asm.QuantBlock]
+	sums := a.sums[c*a.cols/16:][:a.cols/16]
+	if a.precision == Fast {
+		asm.QuantizeInt8(a.int8s[c*a.stride:][:a.cols], scales, sums, x)
+	} else {
+		asm.QuantizeInt16(a.int16s[c*a.stride:][:a.cols], scales, sums, x)
+	}
+	for i := range a.terms {
+		s := &a.terms[i]
+		asm.MakeTerms(s.terms[c:], a.n, scales, sums, s.sub, s.offset)
+	}
+}
+
+// multiply multiplies panels, which hold the weights of k columns of a matrix
+// from column from on, with some columns of the activations, from column col
+// on.
+func (a *activations) multiply(y []float32, ys int, w *asm.IntPanels, set, from, k, panels, col, cols int) {
+	terms, at := a.terms[set].terms[from/w.Sub*a.n+col:], col*a.stride+from
+	if a.precision == Fast {
+		asm.MulInt8(y, ys, w, a.int8s[at:], a.stride, terms, a.n, k, panels, cols, from > 0)
+	} else {
+		asm.MulInt16(y, ys, w, a.int16s[at:], a.stride, terms, a.n, k, panels, cols, from > 0)
+	}
+}
+
+// extend gives a slice of n elements, reusing buf where it is large enough.
+func extend[T any](buf []T, n int) []T {
+	if cap(buf) < n {
+		return make([]T, n)
+	}
+	return buf[:n]
+}
+
+// A quantizeJob quantises columns, some an item.
+type quantizeJob struct {
+	activations *activations
+	x           []float32
+	stride      int
+	perItem     int
+}
+
+func (j *quantizeJob) Do(_, item int) {
+	a := j.activations
+	for c := item * j.perItem; c < min((item+1)*j.perItem, a.n); c++ {
+		a.quantize(c, j.x[c*j.stride:][:a.cols])
+	}
+}
