@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math"
-	"os"
 	"runtime"
 	"strings"
 
@@ -42,7 +40,7 @@ func noArgs(_ *cobra.Command, args []string) error {
 func oneModel(_ *cobra.Command, args []string) error {
 	switch len(args) {
 	case 0:
-		return usagef("MODEL is missing: a path to a .gguf file, or %s", demo.Name)
+		return usagef("MODEL is missing: a path to a .gguf file, a name that limbic models lists, or %s", demo.Name)
 	case 1:
 		return nil
 	}
@@ -55,16 +53,11 @@ func openFile(name string) (*gguf.File, error) {
 	if name == demo.Name {
 		return demo.File()
 	}
-	info, err := os.Stat(name)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("model %q: no such file; MODEL is a path to a .gguf file, or %s for the model in the program", name, demo.Name)
-	case err != nil:
-		return nil, fmt.Errorf("model %q: %w", name, err)
-	case info.IsDir():
-		return nil, fmt.Errorf("model %q: is a folder; MODEL is a path to a .gguf file", name)
+	path, err := modelPath(name)
+	if err != nil {
+		return nil, err
 	}
-	return gguf.Open(name)
+	return llama.OpenFile(path)
 }
 
 // loadVectors reads the file that VECTORS names, and gives its hash: the
@@ -102,7 +95,7 @@ type engineFlags struct {
 
 func (f *engineFlags) register(cmd *cobra.Command) {
 	cmd.Flags().IntVar(&f.threads, "threads", 0, "compute with `N` threads; 0 means one for each physical core")
-	cmd.Flags().Var(&f.precision, "precision", "how activations meet quantised weights: exact")
+	cmd.Flags().Var(&f.precision, "precision", "how activations meet quantised weights: exact, probe (16 bits) or fast (8 bits)")
 }
 
 // check is called before a model is opened.
@@ -124,7 +117,7 @@ func (*precisionFlag) Type() string { return "mode" }
 func (f *precisionFlag) Set(s string) error {
 	p, err := llama.ParsePrecision(s)
 	if err != nil {
-		return errors.New(strings.TrimPrefix(err.Error(), "llama: "))
+		return errors.New(strings.TrimPrefix(err.Error(), "tensor: "))
 	}
 	f.Precision = p
 	return nil

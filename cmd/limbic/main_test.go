@@ -17,6 +17,9 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/limbic-go/limbic/llama/gguf"
+	"github.com/limbic-go/limbic/tensor"
 )
 
 // asLimbic makes the test binary be limbic, for tests that need a process.
@@ -141,9 +144,7 @@ func TestUsageErrors(t *testing.T) {
 		{"logits|m|t|--top|x", `"x"|--top|invalid syntax`},
 		{"logits|m|t|--top|-1", "--top -1"},
 		{"logits|m|t|--out=", "--out"},
-		{"logits|m|t|--precision|fast", `"fast"|not supported in this version|exact`},
-		{"logits|m|t|--precision|probe", `"probe"|not supported in this version|exact`},
-		{"logits|m|t|--precision|best", `unknown precision "best"`},
+		{"logits|m|t|--precision|best", `unknown precision "best"|exact, probe, fast`},
 		{"logits|" + testModel + "|t|--threads|-2", "--threads -2"},
 		{"logits|" + testModel + "|t|--threads|1000000", "--threads 1000000"},
 		{"trace|m|t", "--out is missing"},
@@ -188,7 +189,7 @@ func TestFailures(t *testing.T) {
 		parts string
 	}{
 		{"info|" + dir + "/none.gguf", "none.gguf|no such file|.gguf"},
-		{"info|demonstration", `"demonstration"|no such file|.gguf`},
+		{"info|demonstration", `"demonstration"|no such file|.gguf|limbic models`},
 		{"info|" + dir, dir + "|folder"},
 		{"info|" + text, text + "|not a GGUF file"},
 		{"info|" + header, header + "|tokenizer.ggml.tokens"},
@@ -215,7 +216,21 @@ func TestFailures(t *testing.T) {
 }
 
 func TestUnsupportedArchitecture(t *testing.T) {
-	limbic("logits", shared(t, "models/zoo/qwen3moe-f32.gguf"), "x").fails(t, exitFailed, "qwen3moe", "not supported")
+	limbic("logits", foreignModel(t), "x").fails(t, exitFailed, "rwkv9", "not supported", "supported: gemma2")
+}
+
+// foreignModel writes a sound file of an architecture that limbic does not have.
+func foreignModel(t *testing.T) string {
+	var b bytes.Buffer
+	require.NoError(t, gguf.Encode(&b, []gguf.KV{
+		{Key: "general.architecture", Value: gguf.Scalar("rwkv9")},
+		{Key: "rwkv9.block_count", Value: gguf.Scalar(uint32(3))},
+		{Key: "rwkv9.embedding_length", Value: gguf.Scalar(uint32(128))},
+		{Key: "rwkv9.attention.head_count", Value: gguf.Scalar(uint32(4))},
+	}, []gguf.TensorData{{Name: "output_norm.weight", Type: tensor.F32, Dims: []int{1}, Data: make([]byte, 4)}}, gguf.EncodeOptions{}))
+	path := filepath.Join(t.TempDir(), "foreign.gguf")
+	require.NoError(t, os.WriteFile(path, b.Bytes(), 0o644))
+	return path
 }
 
 // TestExamples runs every example of every command as it stands.
@@ -243,6 +258,9 @@ func TestExamples(t *testing.T) {
 			lines := strings.Split(c.Example, "\n")
 			assert.GreaterOrEqual(t, len(lines), 2)
 			assert.LessOrEqual(t, len(lines), 3)
+			if c.Name() == "pull" {
+				lines = nil // TestPullExamples runs them, with a Hub of its own
+			}
 			for _, line := range lines {
 				cmd := exec.Command("sh", "-c", "limbic() { "+asLimbic+"=1 '"+testBinary(t)+"' \"$@\"; }; set -e\n"+line)
 				out, err := cmd.CombinedOutput()
@@ -258,8 +276,15 @@ func TestExamples(t *testing.T) {
 
 // exampleModelOr is what a command's help must show.
 func exampleModelOr(c *cobra.Command) string {
-	if c.Name() == "version" {
+	switch c.Name() {
+	case "version":
 		return "limbic version --json"
+	case "models":
+		return "limbic models --json"
+	case "pull":
+		return "limbic pull Qwen/"
+	case "convert":
+		return exampleFolder
 	}
 	if c.Parent().Name() == "vectors" {
 		if c.Name() == "show" {

@@ -26,6 +26,10 @@ var commands = []func(*app) *cobra.Command{
 	newSteer,
 	newVectors,
 	newGeometry,
+	newBench,
+	newPull,
+	newModels,
+	newConvert,
 	newVersion,
 }
 
@@ -67,13 +71,14 @@ func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "limbic",
 		Short: "Find, read and steer emotion vectors in language models",
-		Long: `limbic runs GGUF language models on the CPU and finds, reads and steers
+		Long: `limbic runs language models on the CPU and finds, reads and steers
 emotion vectors inside them.
 
-MODEL is a path to a .gguf file, or demo for the small model in the program, and
-VECTORS a vectors file, or demo for the vectors of that model. TEXT is taken as
-it is; - reads it from standard input, and --file F from a file. Flags may stand
-anywhere; -- ends them.
+MODEL is a path to a .gguf file or to a folder from Hugging Face, the name of a
+model that limbic pull fetched or another program keeps (limbic models lists
+them), or demo for the small model in the program, and VECTORS a vectors file, or
+demo for the vectors of that model. TEXT is taken as it is; - reads it from
+standard input, and --file F from a file. Flags may stand anywhere; -- ends them.
 
 Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.`,
 		Version:                    version,
