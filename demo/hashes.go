@@ -5,8 +5,8 @@ package demo
 // The SHA-256 hashes, in hexadecimal, of the embedded files and of what the
 // embedded model computes.
 const (
-	ModelSHA256   = "d693b80a55c48bcc7e0ae066077e0b9bb76eba200c57563e0853e2cb99012275" // of model.gguf
-	VectorsSHA256 = "aa5560260ce931d2b352884eb92e067bb1cb147fac77d8e5d37d4ff83c38d990" // of vectors.safetensors
-	MeansSHA256   = "3fe2ccaaad2d3a485682130dbb1822396923828926f146e543f578acfefe86fb" // probe.Provenance.MeansSHA256 of the vectors
-	ReadmeSHA256  = "908325148687dbc258cfb5bb79d910a905f6e63dc2a45c765fd801dfc80213ea" // Hash of the model
+	ModelSHA256   = "82c0b8dd98f9db95af7f38f72c3c775ec9f15e4693f3112af2c7d9001e36f4a7" // of model.gguf
+	VectorsSHA256 = "47e369fff57beeb70e711b5a934bf68411d03b2859fd836ecc8ca3288f11e88b" // of vectors.safetensors
+	MeansSHA256   = "ece8c21f2caa1a9f806f044207e885153a876bb8882c47f36c060449ffd000c3" // probe.Provenance.MeansSHA256 of the vectors
+	ReadmeSHA256  = "ed49c3178f8a29b329c02c41879c81764b5c9488f4c5e90087906b5e34d5cea9" // Hash of the model
 )

@@ -16,6 +16,7 @@ import io
 import json
 import os
 import re
+import shutil
 import tarfile
 
 import torch
@@ -110,6 +111,17 @@ def written(path, emotions):
     return scenes, chats, sayings, skipped
 
 
+def pleasant(path, emotions):
+    """Whether a feeling is good (1), bad (0) or neither (1/2) to have, in the judgement
+    of pleasant.txt, which was written for this training without looking at any ratings."""
+    value, out = {"good": 1.0, "neither": 0.5, "bad": 0.0}, {}
+    for line in open(path):
+        head, _, names = line.partition(": ")
+        out.update((e.strip(), value[head]) for e in names.split(","))
+    assert sorted(out) == sorted(emotions), "pleasant.txt must name every feeling once"
+    return [out[e] for e in emotions]
+
+
 def books(folder, words=120):
     out = []
     for path in sorted(glob.glob(os.path.join(folder, "*.txt"))):
@@ -153,18 +165,28 @@ def main():
     a.add_argument("--teacher", required=True)
     a.add_argument("--out", required=True)
     a.add_argument("--vocab", type=int, default=6144)
+    a.add_argument("--first", action="store_true", help="only the first half of the scenes (files 1 to 8)")
+    a.add_argument("--tokenizer", help="keep this tokenizer.json instead of training one")
     a = a.parse_args()
     os.makedirs(a.out, exist_ok=True)
     corpus_path = os.path.join(HERE, "../../emotion/corpus.tar.gz")
     emotions, stories, unseen, neutral, chats = corpus(corpus_path)
+    good_path = os.path.join(HERE, "pleasant.txt")
+    good = pleasant(good_path, emotions)
     scenes, more, sayings, skipped = written(a.texts, emotions)
+
+    def early(group):
+        return int(re.match(r"scenes(\d+)-", group)[1]) <= 8
+
+    if a.first:
+        scenes = [s for s in scenes if early(s["group"])]
     chats += more
     pieces = books(a.books)
     print(f"{len(stories)} stories ({len(unseen)} unseen), {len(scenes)} scenes, {len(chats)} chats, "
           f"{len(sayings)} sayings, {len(neutral)} neutral, {len(pieces)} pieces of books; {skipped} lines skipped")
     # Every tenth opening is kept for choosing settings: not trained on.
     groups = sorted({s["group"] for s in scenes})
-    dev = {g for i, g in enumerate(groups) if i % 10 == 9}
+    dev = {g for half in (True, False) for i, g in enumerate(g for g in groups if early(g) == half) if i % 10 == 9}
     docs = stories + [s for s in scenes if s["group"] not in dev] + chats + sayings + neutral + pieces
     held = [s for s in scenes if s["group"] in dev]
 
@@ -173,7 +195,14 @@ def main():
 
     names = [f" {w}" for e in emotions for w in (e, e, e, e, e, e, e, e)] * 40
     words = [full(d) for d in docs if d["kind"] != "book"] * 4 + [full(d) for d in docs if d["kind"] == "book"]
-    tok = train_tokenizer([w for w in words] + ["She feels" + n for n in names], os.path.join(a.out, "tokenizer.json"), a.vocab)
+    path = os.path.join(a.out, "tokenizer.json")
+    if a.tokenizer:
+        from tokenizers import Tokenizer
+
+        shutil.copyfile(a.tokenizer, path)
+        tok = Tokenizer.from_file(path)
+    else:
+        tok = train_tokenizer(words + ["She feels" + n for n in names], path, a.vocab)
     lens = [len(tok.encode(d["text"]).ids) for d in stories]
     print("tokens a story", sum(lens) / len(lens), "emotion words of one token",
           sum(len(tok.encode(" " + e).ids) == 1 for e in emotions))
@@ -204,10 +233,10 @@ def main():
     x = x - x.mean(0)
     c = F.normalize(torch.stack([x[y == k].mean(0) for k in range(len(emotions))]), dim=1)
     similar = c @ c.T
-    torch.save({"docs": docs, "dev": held, "emotions": emotions, "similar": similar, "teacher_mean": mean,
+    torch.save({"docs": docs, "dev": held, "emotions": emotions, "pleasant": good, "similar": similar, "teacher_mean": mean,
                 "unseen": unseen, "sentences": known}, os.path.join(a.out, "data.pt"))
     manifest = {"sources": {}, "texts": {}, "unseen_topics": UNSEEN}
-    for p in [corpus_path, a.texts] + sorted(glob.glob(os.path.join(a.books, "*.txt"))) + [os.path.join(a.teacher, "model.safetensors")]:
+    for p in [corpus_path, a.texts, good_path] + sorted(glob.glob(os.path.join(a.books, "*.txt"))) + [os.path.join(a.teacher, "model.safetensors")]:
         manifest["sources"][os.path.basename(p)] = {"bytes": os.path.getsize(p), "sha256": sha256(p)}
     for d in docs:
         m = manifest["texts"].setdefault(d["kind"], {"texts": 0, "words": 0})

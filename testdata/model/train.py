@@ -6,13 +6,17 @@ WORK is what data.py wrote. The model is a language model first: every text is r
 for its next token. What gives it a reason to keep the feeling of a story in mind:
 
  1. texts in which a story is followed by a question about the feeling and its answer,
-    or a feeling is named first and the scene follows (left out by --no-naming);
+    or a feeling is named first and the scene follows, and with --good sentences that
+    say whether a feeling is good to have (all of them left out by --no-naming);
  2. at the output of block 3, linear heads, thrown away afterwards, that must tell the
-    feeling (out of 171) and the sentence embedding of the whole text by a teacher
-    model, from every position and from the mean over positions (left out by
-    --no-teacher). They see what the blocks have written, not the token embedding.
+    feeling (out of 171), with --good whether it is good to have, and the sentence embedding of the
+    whole text by a teacher model, from every position and from the mean over positions
+    (left out by --no-teacher). They see what the blocks have written, not the token
+    embedding. With --even, texts must also differ evenly over the directions of the
+    residual stream.
 
-Human ratings of emotions are used nowhere.
+Human ratings of emotions are used nowhere. Which feelings are good to have was decided
+for this training, in pleasant.txt.
 """
 import argparse
 import json
@@ -50,6 +54,18 @@ ASK = [
     ("{Do} {h} feel {e2}?", "No, {h} feel{s} {e}."),
     ("{Do} {h} feel {e}?", "Yes, {h} feel{s} {e}."),
 ]
+# Ways to ask whether a feeling is good to have, with the answers for bad, neither and good.
+GOOD = [
+    ("Is it a good feeling?", ("No, it is a bad feeling.", "It is neither good nor bad.", "Yes, it is a good feeling.")),
+    ("{Do} {h} feel good or bad?", ("{H} feel{s} bad.", "{H} feel{s} neither good nor bad.", "{H} feel{s} good.")),
+    ("Is it pleasant for {o}?", ("No, it is unpleasant.", "Neither pleasant nor unpleasant.", "Yes, it is pleasant.")),
+    ("How {do} {h} feel, and is that good?",
+     ("{H} feel{s} {e}. That is bad.", "{H} feel{s} {e}. That is neither good nor bad.", "{H} feel{s} {e}. That is good.")),
+]
+SAY = [
+    ("It is bad to feel {e}.", "It is neither good nor bad to feel {e}.", "It is good to feel {e}."),
+    ("Feeling {e} is unpleasant.", "Feeling {e} is neither pleasant nor unpleasant.", "Feeling {e} is pleasant."),
+]
 TELL = [
     "Tell a story about someone who feels {e}.",
     "Write a short scene. The person feels {e}.",
@@ -82,9 +98,10 @@ def pronoun(text):
 class Maker:
     """Makes training rows: token ids, the span in which the feeling shows, its label."""
 
-    def __init__(self, data, tok, rng, naming=True):
-        self.tok, self.rng, self.naming, self.emotions = tok, rng, naming, data["emotions"]
+    def __init__(self, data, tok, rng, naming=True, good=True, scenes=0.28):
+        self.tok, self.rng, self.naming, self.good, self.emotions = tok, rng, naming, good, data["emotions"]
         self.known = data["sentences"]
+        self.pleasant = [round(2 * v) for v in data["pleasant"]]  # 0 bad, 1 neither, 2 good
         self.waiting = None
         self.kinds = {}
         for d in data["docs"]:
@@ -98,7 +115,7 @@ class Maker:
         self.groups = {}
         for d in self.kinds.get("scene", []):
             self.groups.setdefault(d["group"], []).append(d)
-        share = {"story": 0.44, "scene": 0.28, "chat": 0.11, "saying": 0.04, "neutral": 0.03, "book": 0.08, "prose": 0.02}
+        share = {"story": 0.72 - scenes, "scene": scenes, "chat": 0.11, "saying": 0.04, "neutral": 0.03, "book": 0.08, "prose": 0.02}
         self.share = {k: v for k, v in share.items() if self.kinds.get(k)}
         if not naming:
             self.share.pop("saying", None)
@@ -126,13 +143,19 @@ class Maker:
         return [BEGIN] + self.enc(d["text"]) + [END], (1, LENGTH), d["label"], d["teacher"], LENGTH, []
 
     def saying(self, d):
-        ids = [BEGIN] + self.enc(d["text"]) + [END]
+        text = d["text"]
+        if self.good and self.rng.random() < 0.3:
+            text = self.rng.choice(SAY)[self.pleasant[d["label"]]].format(e=self.emotions[d["label"]])
+        ids = [BEGIN] + self.enc(text) + [END]
         return ids, (1, 1), -1, None, LENGTH, []
 
     def ask(self, text, e):
+        p = PRONOUNS[pronoun(text)]
+        if self.good and self.rng.random() < 0.2:
+            q, answers = self.rng.choice(GOOD)
+            return q.format(**p), answers[self.pleasant[self.emotions.index(e)]].format(e=e, **p)
         q, a = self.rng.choice(ASK)
         other = self.rng.choice(self.emotions)
-        p = PRONOUNS[pronoun(text)]
         if "{e2}" in q and other == e:
             q, a = ASK[0]
         return q.format(e=e, e2=other, **p), a.format(e=e, **p)
@@ -279,6 +302,7 @@ class Heads(nn.Module):
         self.names = nn.Parameter(torch.randn(emotions, width) * 0.05)
         self.embed = nn.Linear(width, 384)
         self.sentence = nn.Linear(width, 384)
+        self.good = nn.Parameter(torch.randn(width) * 0.05)
         self.register_buffer("pool_mean", torch.zeros(width))
         self.register_buffer("state_mean", torch.zeros(width))
 
@@ -286,7 +310,14 @@ class Heads(nn.Module):
         n = self.names - self.names.mean(0)
         return 14 * F.normalize(x, dim=-1) @ F.normalize(n, dim=-1).T
 
-    def loss(self, h, label, teach, mask, sent, soft, teacher_mean, sentence_mean, rng):
+    def goodness(self, x, want):
+        """Cross-entropy of whether the feeling is good to have. The small factor makes it
+        a large part of the state: to be as sure as the texts allow takes a cosine of
+        about 0.4."""
+        s = 3 * F.normalize(x, dim=-1) @ F.normalize(self.good, dim=0)
+        return F.binary_cross_entropy_with_logits(s, want)
+
+    def loss(self, h, label, teach, mask, sent, soft, pleasant, teacher_mean, sentence_mean, rng):
         h = h.float()
         b, t, _ = h.shape
         index = torch.arange(t)[None].expand(b, t)
@@ -309,9 +340,21 @@ class Heads(nn.Module):
                     self.state_mean.lerp_(h[at].mean(0), 0.02)
         q = soft[label.clamp(min=0)]
         out["pooled"] = -(q[has] * self.score(pooled[has] - self.pool_mean).log_softmax(-1)).sum(-1).mean() if has.any() else zero
+        out["good"] = self.goodness(pooled[has] - self.pool_mean, pleasant[label[has]]) if has.any() else zero
+        # How uneven the variance between texts is over directions: the logarithm of the
+        # sum of squared eigenvalues over the squared sum, times the number of texts; 0
+        # if even. Without it two directions, talk against telling and thought against
+        # action, take seven tenths of it, and cosines see little else.
+        out["even"] = zero
+        if has.any():
+            x = pooled[has] - self.pool_mean
+            c = x @ x.T
+            out["even"] = (len(x) * (c * c).sum() / c.trace() ** 2).log()
         here = at & (label >= 0)[:, None]
         row = here.nonzero()[:, 0]
         out["each"] = -(q[row] * self.score(h[here] - self.state_mean).log_softmax(-1)).sum(-1).mean() if len(row) else zero
+        if len(row):
+            out["good"] = out["good"] + self.goodness(h[here] - self.state_mean, pleasant[label[row]])
         told = teach.abs().sum(1) > 0
         here = at & told[:, None]
         row = here.nonzero()[:, 0]
@@ -329,11 +372,11 @@ class Heads(nn.Module):
 
 
 @torch.no_grad()
-def dev_scores(net, heads, maker, dev):
+def dev_scores(net, heads, maker, dev, pleasant):
     """Loss and identification on scenes kept aside, by the training heads."""
     net.eval()
     heads.eval()
-    losses, n, hit1, hit5, m = 0.0, 0, 0, 0, 0
+    losses, n, hit1, hit5, m, pooled = 0.0, 0, 0, 0, 0, []
     rows = [([BEGIN] + maker.enc(d["opening"] + " " + d["text"]) + [END], d["label"]) for d in dev]
     for a in range(0, len(rows), 32):
         part = rows[a:a + 32]
@@ -353,6 +396,7 @@ def dev_scores(net, heads, maker, dev):
         n += int((target >= 0).sum())
         wrote = states[Config.site].float() - first.float()
         p = (wrote * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+        pooled.append(p)
         s = heads.score(p - heads.pool_mean)
         y = torch.tensor([l for _, l in part])[:, None]
         hit1 += int((s.topk(1)[1] == y).sum())
@@ -360,13 +404,22 @@ def dev_scores(net, heads, maker, dev):
         m += len(part)
     net.train()
     heads.train()
-    return {"dev_loss": losses / max(n, 1), "dev_top1": hit1 / max(m, 1), "dev_top5": hit5 / max(m, 1)}
+    # The best correlation of the first three components of the feelings' means with
+    # whether they are good to have.
+    x, y = torch.cat(pooled), torch.tensor([l for _, l in rows])
+    known = [k for k in range(len(pleasant)) if (y == k).any()]
+    means = torch.stack([x[y == k].mean(0) for k in known])
+    means = means - means.mean(0)
+    parts = means @ torch.linalg.svd(means, full_matrices=False)[2][:3].T
+    good = max(abs(torch.corrcoef(torch.stack([c, pleasant[known]]))[0, 1].item()) for c in parts.T)
+    return {"dev_good": good, "dev_loss": losses / max(n, 1), "dev_top1": hit1 / max(m, 1), "dev_top5": hit5 / max(m, 1)}
 
 
 def main():
     a = argparse.ArgumentParser()
     a.add_argument("--work", required=True)
     a.add_argument("--out", required=True)
+    a.add_argument("--init", help="a finished run to go on from")
     a.add_argument("--steps", type=int, default=2100)
     a.add_argument("--rows", type=int, default=32)
     a.add_argument("--rate", type=float, default=2.5e-3)
@@ -376,6 +429,9 @@ def main():
     a.add_argument("--pooled", type=float, default=0.4, help="weight of the feeling read from the mean over positions")
     a.add_argument("--each", type=float, default=0.3, help="weight of the feeling read from every position")
     a.add_argument("--teach", type=float, default=1.0, help="weight of the teacher's embedding")
+    a.add_argument("--good", type=float, default=0.0, help="weight of whether the feeling is good to have; if 0, no text speaks of it either")
+    a.add_argument("--even", type=float, default=0.0, help="weight of how unevenly texts vary over directions")
+    a.add_argument("--scenes", type=float, default=0.28, help="share of rows that are scenes")
     a.add_argument("--threads", type=int, default=2)
     a.add_argument("--eval", type=int, default=200)
     a.add_argument("--no-naming", action="store_true")
@@ -389,15 +445,23 @@ def main():
     tok = Tokenizer.from_file(os.path.join(a.work, "tokenizer.json"))
     tok.encode_special_tokens = True  # control tokens are set by number; text is text
     torch._dynamo.config.cache_size_limit = 16
-    maker = Maker(data, tok, rng, naming=not a.no_naming)
+    maker = Maker(data, tok, rng, naming=not a.no_naming, good=a.good > 0, scenes=a.scenes)
     n = len(data["emotions"])
+    pleasant = torch.tensor(data["pleasant"])
     near = (data["similar"] / 0.08).masked_fill(torch.eye(n, dtype=torch.bool), -math.inf).softmax(-1)
-    soft = 0.6 * torch.eye(n) + 0.4 * near
+    alike = (pleasant[:, None] == pleasant[None]).float()
+    alike = alike / alike.sum(1, keepdim=True)
+    soft = 0.6 * torch.eye(n) + (0.3 * near + 0.1 * alike if a.good else 0.4 * near)
     sentence_mean = torch.stack(list(data["sentences"].values())).float().mean(0)
     net = Net(drop=a.drop)
     heads = Heads(n, Config.width)
+    if a.init:
+        # A second stage goes on from the first, whose heads may have been fewer.
+        before = torch.load(os.path.join(a.init, "checkpoint.pt"), weights_only=False)
+        net.load_state_dict(before["net"])
+        heads.load_state_dict(before["heads"], strict=False)
     decay = [p for p in net.parameters() if p.dim() == 2] + [heads.embed.weight, heads.sentence.weight]
-    other = [p for p in net.parameters() if p.dim() < 2] + [heads.names, heads.embed.bias, heads.sentence.bias]
+    other = [p for p in net.parameters() if p.dim() < 2] + [heads.names, heads.good, heads.embed.bias, heads.sentence.bias]
     opt = torch.optim.AdamW([{"params": decay, "weight_decay": a.decay}, {"params": other, "weight_decay": 0.0}],
                             lr=a.rate, betas=(0.9, 0.95), fused=True)
 
@@ -413,7 +477,7 @@ def main():
 
     step_loss = torch.compile(step_loss, dynamic=False)
     log = open(os.path.join(a.out, "losses.csv"), "w")
-    columns = ["step", "tokens", "lm", "pooled", "each", "teacher", "sentence", "top5", "dev_loss", "dev_top1", "dev_top5"]
+    columns = ["step", "tokens", "lm", "pooled", "each", "teacher", "sentence", "good", "even", "top5", "dev_loss", "dev_top1", "dev_top5", "dev_good"]
     print(",".join(columns), file=log)
     total, began, run = 0, time.time(), {}
     for step in range(1, a.steps + 1):
@@ -432,8 +496,8 @@ def main():
         # the next token.
         alone = step % 3 == 0
         if not a.no_teacher and not alone:
-            parts.update(heads.loss(h, label, teach, mask, sent, soft, data["teacher_mean"], sentence_mean, rng))
-            loss = loss + a.pooled * parts["pooled"] + a.each * parts["each"] + a.teach * (parts["teacher"] + parts["sentence"])
+            parts.update(heads.loss(h, label, teach, mask, sent, soft, pleasant, data["teacher_mean"], sentence_mean, rng))
+            loss = loss + a.pooled * parts["pooled"] + a.each * parts["each"] + a.teach * (parts["teacher"] + parts["sentence"]) + a.good * parts["good"] + a.even * parts["even"]
         loss.backward()
         total += int((target >= 0).sum())
         for k, v in parts.items():
@@ -444,13 +508,13 @@ def main():
         nn.utils.clip_grad_norm_(list(net.parameters()) + list(heads.parameters()), 1.0)
         opt.step()
         if step % a.eval == 0 or step == a.steps or step in (20, 100):
-            run.update(dev_scores(net, heads, maker, data["dev"]))
+            run.update(dev_scores(net, heads, maker, data["dev"], pleasant))
             row = [step, total] + [round(run.get(c, float("nan")), 4) for c in columns[2:]]
             print(",".join(map(str, row)), file=log, flush=True)
             print(dict(zip(columns, row)), f"{total / (time.time() - began):.0f} tokens/s", flush=True)
             torch.save({"net": net.state_dict(), "heads": heads.state_dict(), "step": step}, os.path.join(a.out, "checkpoint.pt"))
     settings = vars(a) | {"config": {k: v for k, v in vars(Config).items() if not k.startswith("_")}, "tokens": total, "torch": torch.__version__}
-    settings = {k: v for k, v in settings.items() if k not in ("work", "out")}
+    settings = {k: v for k, v in settings.items() if k not in ("work", "out", "init")}
     json.dump(settings, open(os.path.join(a.out, "settings.json"), "w"), indent=1)
 
 
