@@ -5,6 +5,11 @@
 // because nothing that limbic computes uses them.
 package peak
 
+import (
+	"math"
+	"sync/atomic"
+)
+
 // A Loop repeats independent instructions.
 type Loop struct {
 	// Name says which instructions, such as "vfmadd231ps zmm".
@@ -33,7 +38,7 @@ func Read(x []float32) { read(x) }
 func Reader() string { return reader() }
 
 // sink keeps the compiler from leaving reads out.
-var sink float32
+var sink atomic.Uint32
 
 // readGeneric adds up every element in sixteen sums.
 func readGeneric(x []float32) {
@@ -50,7 +55,5 @@ func readGeneric(x []float32) {
 	for _, v := range x {
 		total += v
 	}
-	if total == 0.123 { // never: it only has to look possible
-		sink = total
-	}
+	sink.Store(math.Float32bits(total))
 }
