@@ -268,6 +268,13 @@ func TestRaw(t *testing.T) {
 	assert.Empty(t, p.Tokens)
 	_, err = p.Read(reading(t, "last"))
 	assert.ErrorContains(t, err, "last: there is no token")
+
+	// A BOS that the text spells counts, if what a text spells is to count.
+	bos, _ := tok.BOS()
+	p, err = Raw(tok).Prompt(context.Background(), say(Text, tok.Text(bos)+"Hi"), Options{Special: true})
+	require.NoError(t, err)
+	assert.Equal(t, bos, p.Tokens[0].ID)
+	assert.NotEqual(t, bos, p.Tokens[1].ID)
 }
 
 func reading(t *testing.T, s string) Reading {

@@ -97,7 +97,7 @@ func (f *Format) finish(c Conversation, d *draft, o Options) *Prompt {
 	}
 	p.Tokens = f.tok.Encode(p.Text, opt)
 	if bos, ok := f.tok.BOS(); ok && f.tok.AddsBOS() && !o.NoBOS {
-		if f.name == NameRaw || len(p.Tokens) == 0 || p.Tokens[0].ID != bos {
+		if len(p.Tokens) == 0 || p.Tokens[0].ID != bos { // never doubled
 			p.Tokens = slices.Insert(p.Tokens, 0, token.Token{ID: bos})
 		}
 	}
