@@ -238,7 +238,7 @@ func (p *prompter) prompt(ctx context.Context, c chat.Conversation, messages boo
 		p.warn(fmt.Sprintf("the chat template leaves out message %d, the %s's", i, c.Messages[i].Role))
 	}
 	if bos, ok := p.tok.BOS(); ok && len(got.Tokens) > 1 && got.Tokens[0].ID == bos && got.Tokens[1].ID == bos {
-		p.warn("the text begins with BOS and BOS is added before it; --no-bos leaves that out")
+		p.warn("the text itself begins with BOS twice")
 	}
 	out := &prompt{Prompt: got, conversation: c, format: f}
 	if r := p.flags.read.Reading; !r.IsZero() {

@@ -182,10 +182,14 @@ func TestTokenize(t *testing.T) {
 	assert.Equal(t, int32(2), special.Tokens[1].ID)
 	assert.Equal(t, "tokens", special.Provenance.Definitions["special_tokens_in_text"])
 
-	r := limbic("tokenize", testModel, "<s>twice", "--special")
+	// A BOS that the text spells is the one that is added.
+	once := okJSON[tokenizeResult](t, "tokenize", testModel, "<s>once", "--special")
+	assert.Equal(t, int32(1), once.Tokens[0].ID)
+	assert.NotEqual(t, int32(1), once.Tokens[1].ID)
+	assert.Equal(t, once.Tokens, okJSON[tokenizeResult](t, "tokenize", testModel, "<s>once", "--special", "--no-bos").Tokens)
+	r := limbic("tokenize", testModel, "<s><s>twice", "--special")
 	assert.Equal(t, exitDone, r.status)
-	assert.Contains(t, r.stderr, "warning: the text begins with BOS")
-	ok(t, "tokenize", testModel, "<s>twice", "--special", "--no-bos")
+	assert.Contains(t, r.stderr, "warning: the text itself begins with BOS twice")
 }
 
 func TestTokenizeVocabularies(t *testing.T) {

@@ -143,7 +143,7 @@ func (f *textFlags) encode(a *app, tok *token.Tokenizer, text string) []token.To
 	}
 	tokens := tok.Encode(text, o)
 	if bos, ok := tok.BOS(); ok && len(tokens) > 1 && tokens[0].ID == bos && tokens[1].ID == bos {
-		a.warn("the text begins with BOS and BOS is added before it; --no-bos leaves that out")
+		a.warn("the text itself begins with BOS twice")
 	}
 	return tokens
 }
