@@ -286,3 +286,182 @@ func (ks *intKernels[T]) mul(y []float32, ys int, w *IntPanels, x []T, xs int, t
 		c += n
 	}
 }
+
+// The kernels of packed weights by packing (see _gen/packed.go).
+type (
+	unpackKernel                 = func(codes *byte, s, m *float32, src, scales *byte, blocks int)
+	packedKernel[T int8 | int16] = func(y *float32, src, scales *byte, x *T, t *float32, blocks int)
+)
+
+var (
+	unpackAVX2 = [packingCount]unpackKernel{
+		PackedQ8_0:  unpackQ8_0AVX2,
+		PackedQ4_0:  unpackQ4_0AVX2,
+		PackedQ4_1:  unpackQ4_1AVX2,
+		PackedQ5_0:  unpackQ5_0AVX2,
+		PackedQ5_1:  unpackQ5_1AVX2,
+		PackedQ2_K:  unpackQ2_KAVX2,
+		PackedQ3_K:  unpackQ3_KAVX2,
+		PackedQ4_K:  unpackQ4_KAVX2,
+		PackedQ5_K:  unpackQ5_KAVX2,
+		PackedQ6_K:  unpackQ6_KAVX2,
+		PackedIQ4NL: unpackIQ4NLAVX2,
+		PackedIQ4XS: unpackIQ4XSAVX2,
+	}
+	unpackAVX512 = [packingCount]unpackKernel{
+		PackedQ8_0:  unpackQ8_0AVX512,
+		PackedQ4_0:  unpackQ4_0AVX512,
+		PackedQ4_1:  unpackQ4_1AVX512,
+		PackedQ5_0:  unpackQ5_0AVX512,
+		PackedQ5_1:  unpackQ5_1AVX512,
+		PackedQ2_K:  unpackQ2_KAVX512,
+		PackedQ3_K:  unpackQ3_KAVX512,
+		PackedQ4_K:  unpackQ4_KAVX512,
+		PackedQ5_K:  unpackQ5_KAVX512,
+		PackedQ6_K:  unpackQ6_KAVX512,
+		PackedIQ4NL: unpackIQ4NLAVX512,
+		PackedIQ4XS: unpackIQ4XSAVX512,
+	}
+	packedInt8AVX2 = [packingCount]packedKernel[int8]{
+		PackedQ8_0:  int8Q8_0AVX2,
+		PackedQ4_0:  int8Q4_0AVX2,
+		PackedQ4_1:  int8Q4_1AVX2,
+		PackedQ5_0:  int8Q5_0AVX2,
+		PackedQ5_1:  int8Q5_1AVX2,
+		PackedQ2_K:  int8Q2_KAVX2,
+		PackedQ3_K:  int8Q3_KAVX2,
+		PackedQ4_K:  int8Q4_KAVX2,
+		PackedQ5_K:  int8Q5_KAVX2,
+		PackedQ6_K:  int8Q6_KAVX2,
+		PackedIQ4NL: int8IQ4NLAVX2,
+		PackedIQ4XS: int8IQ4XSAVX2,
+	}
+	packedInt8VNNI = [packingCount]packedKernel[int8]{
+		PackedQ8_0:  int8Q8_0VNNI,
+		PackedQ4_0:  int8Q4_0VNNI,
+		PackedQ4_1:  int8Q4_1VNNI,
+		PackedQ5_0:  int8Q5_0VNNI,
+		PackedQ5_1:  int8Q5_1VNNI,
+		PackedQ2_K:  int8Q2_KVNNI,
+		PackedQ3_K:  int8Q3_KVNNI,
+		PackedQ4_K:  int8Q4_KVNNI,
+		PackedQ5_K:  int8Q5_KVNNI,
+		PackedQ6_K:  int8Q6_KVNNI,
+		PackedIQ4NL: int8IQ4NLVNNI,
+		PackedIQ4XS: int8IQ4XSVNNI,
+	}
+	packedInt16AVX2 = [packingCount]packedKernel[int16]{
+		PackedQ8_0:  int16Q8_0AVX2,
+		PackedQ4_0:  int16Q4_0AVX2,
+		PackedQ4_1:  int16Q4_1AVX2,
+		PackedQ5_0:  int16Q5_0AVX2,
+		PackedQ5_1:  int16Q5_1AVX2,
+		PackedQ2_K:  int16Q2_KAVX2,
+		PackedQ3_K:  int16Q3_KAVX2,
+		PackedQ4_K:  int16Q4_KAVX2,
+		PackedQ5_K:  int16Q5_KAVX2,
+		PackedQ6_K:  int16Q6_KAVX2,
+		PackedIQ4NL: int16IQ4NLAVX2,
+		PackedIQ4XS: int16IQ4XSAVX2,
+	}
+	packedInt16VNNI = [packingCount]packedKernel[int16]{
+		PackedQ8_0:  int16Q8_0VNNI,
+		PackedQ4_0:  int16Q4_0VNNI,
+		PackedQ4_1:  int16Q4_1VNNI,
+		PackedQ5_0:  int16Q5_0VNNI,
+		PackedQ5_1:  int16Q5_1VNNI,
+		PackedQ2_K:  int16Q2_KVNNI,
+		PackedQ3_K:  int16Q3_KVNNI,
+		PackedQ4_K:  int16Q4_KVNNI,
+		PackedQ5_K:  int16Q5_KVNNI,
+		PackedQ6_K:  int16Q6_KVNNI,
+		PackedIQ4NL: int16IQ4NLVNNI,
+		PackedIQ4XS: int16IQ4XSVNNI,
+	}
+)
+
+func unpack(p Packing, codes []byte, scales, mins []float32, src, packed []byte) {
+	if level < AVX2 {
+		unpackGeneric(p, codes, scales, mins, src, packed)
+		return
+	}
+	kernel := unpackAVX2[p]
+	if level >= AVX512 {
+		kernel = unpackAVX512[p]
+	}
+	kernel(&codes[0], &scales[0], unsafe.SliceData(mins), &src[0], &packed[0], len(packed)/p.scaleBlock())
+}
+
+func mulPackedInt8(y []float32, w *PackedPanels, first int, x []int8, t []Term, n, panels int) {
+	switch {
+	case level < AVX2:
+		mulPackedGeneric(y, w, first, x, t, n, panels)
+	case level < AVX512VNNI:
+		eachPackedPanel(packedInt8AVX2[w.Packing], y, w, first, x, t, n, panels)
+	default:
+		eachPackedPanel(packedInt8VNNI[w.Packing], y, w, first, x, t, n, panels)
+	}
+}
+
+func mulPackedInt16(y []float32, w *PackedPanels, first int, x []int16, t []Term, n, panels int) {
+	switch {
+	case level < AVX2:
+		mulPackedGeneric(y, w, first, x, t, n, panels)
+	case level < AVX512VNNI:
+		eachPackedPanel(packedInt16AVX2[w.Packing], y, w, first, x, t, n, panels)
+	default:
+		eachPackedPanel(packedInt16VNNI[w.Packing], y, w, first, x, t, n, panels)
+	}
+}
+
+func eachPackedPanel[T int8 | int16](kernel packedKernel[T], y []float32, w *PackedPanels, first int, x []T, t []Term, n, panels int) {
+	for p := range panels {
+		src, scales := w.at(first+p, 0, n)
+		kernel(&y[p*Rows], &src[0], &scales[0], &x[0], &t[0].Scale, n/w.Packing.Block())
+	}
+}
+
+func dequantizeInts(dst []float32, codes []byte, scales, mins []float32, sub, offset int) {
+	if level < AVX2 {
+		dequantizeIntsGeneric(dst, codes, scales, mins, sub, offset)
+		return
+	}
+	wide, narrow := dequantizeScaled32AVX512, dequantizeScaled32AVX2
+	switch {
+	case sub == 16 && mins == nil:
+		wide, narrow = dequantizeScaled16AVX512, dequantizeScaled16AVX2
+	case sub == 16:
+		wide, narrow = dequantizeAffine16AVX512, dequantizeAffine16AVX2
+	case mins != nil:
+		wide, narrow = dequantizeAffine32AVX512, dequantizeAffine32AVX2
+	}
+	if level < AVX512 {
+		wide = narrow
+	}
+	wide(&dst[0], &codes[0], &scales[0], unsafe.SliceData(mins), offset, len(dst)/Rows/sub)
+}
+
+// widenFloat16 widens as many numbers as the kernel can and tells how many.
+func widenFloat16(dst []float32, src []byte) int {
+	switch {
+	case level >= AVX512:
+		widenFloat16AVX512(&dst[0], &src[0], len(dst))
+	case level >= AVX2:
+		widenFloat16AVX2(&dst[0], &src[0], len(dst))
+	default:
+		return 0
+	}
+	return len(dst) &^ 15
+}
+
+func widenBFloat16(dst []float32, src []byte) int {
+	switch {
+	case level >= AVX512:
+		widenBFloat16AVX512(&dst[0], &src[0], len(dst))
+	case level >= AVX2:
+		widenBFloat16AVX2(&dst[0], &src[0], len(dst))
+	default:
+		return 0
+	}
+	return len(dst) &^ 15
+}

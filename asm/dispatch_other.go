@@ -46,3 +46,23 @@ func mulInt8(y []float32, ys int, w *IntPanels, x []int8, xs int, t []Term, ts, 
 func mulInt16(y []float32, ys int, w *IntPanels, x []int16, xs int, t []Term, ts, k, panels, cols int, add bool) {
 	mulIntGeneric(y, ys, w, x, xs, t, ts, k, panels, cols, add)
 }
+
+func unpack(p Packing, codes []byte, scales, mins []float32, src, packed []byte) {
+	unpackGeneric(p, codes, scales, mins, src, packed)
+}
+
+func mulPackedInt8(y []float32, w *PackedPanels, first int, x []int8, t []Term, n, panels int) {
+	mulPackedGeneric(y, w, first, x, t, n, panels)
+}
+
+func mulPackedInt16(y []float32, w *PackedPanels, first int, x []int16, t []Term, n, panels int) {
+	mulPackedGeneric(y, w, first, x, t, n, panels)
+}
+
+func dequantizeInts(dst []float32, codes []byte, scales, mins []float32, sub, offset int) {
+	dequantizeIntsGeneric(dst, codes, scales, mins, sub, offset)
+}
+
+func widenFloat16([]float32, []byte) int { return 0 }
+
+func widenBFloat16([]float32, []byte) int { return 0 }

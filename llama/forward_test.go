@@ -55,7 +55,7 @@ func checkPoints(t *testing.T, m *Model) {
 	at := func(p Point, b int) []float32 { return rec.at(s, Site{p, b}, n) }
 
 	var embedded []float32
-	row := make([]float32, m.embedding.Cols)
+	row := make([]float32, m.config.Width)
 	for _, tok := range tokens {
 		m.embedding.Row(row, int(tok.ID))
 		scale(row, m.config.EmbeddingScale)

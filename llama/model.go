@@ -22,7 +22,7 @@ type Model struct {
 	tokenizer *token.Tokenizer
 	arena     tensor.Arena
 
-	embedding  *tensor.Matrix // [vocabulary, width]
+	embedding  embedding      // [vocabulary, width]
 	output     *tensor.Matrix // the same matrix where the file ties them
 	outputNorm []float32
 	blocks     []block
@@ -34,6 +34,11 @@ type Model struct {
 	mu      sync.Mutex
 	runners int // open runners: Close refuses while there are any
 	closed  bool
+}
+
+// An embedding gives rows of a matrix.
+type embedding interface {
+	Row(dst []float32, r int)
 }
 
 // block holds the weights of one transformer block. What an architecture does
@@ -65,8 +70,9 @@ type feedForward struct{ gate, up, down linear }
 // errors.Is(err, ErrUnsupported) tells a file that is sound but not for this
 // version.
 //
-// Float32 weights are repacked into memory of their own; quantised weights are
-// read from the mapped file, which must not change until Close.
+// Weights are repacked into memory of their own, about as much as the file has;
+// an embedding that is not the output matrix, too, is read from the mapped file,
+// which must not change until Close.
 func Open(path string) (*Model, error) {
 	f, err := OpenFile(path)
 	if err != nil {
@@ -129,10 +135,12 @@ func (m *Model) load(l *loader) {
 	if t, ok := l.file.Tensor("token_embd.weight"); ok {
 		c.Vocabulary = t.Rows()
 	}
-	m.embedding = l.matrix("token_embd.weight", c.Vocabulary, c.Width)
-	m.output = m.embedding
 	if l.has("output.weight") {
+		m.embedding = l.table("token_embd.weight", c.Vocabulary, c.Width)
 		m.output = l.matrix("output.weight", c.Vocabulary, c.Width)
+	} else {
+		m.output = l.matrix("token_embd.weight", c.Vocabulary, c.Width)
+		m.embedding = m.output
 	}
 	m.outputNorm = l.vector("output_norm.weight", c.Width)
 	if c.longrope {
@@ -247,10 +255,21 @@ func (l *loader) matrices(name string, cols int, rows ...int) []*tensor.Matrix {
 		}
 		data = data[n*rowBytes:]
 	}
-	if t.Type == tensor.F32 {
-		t.Release() // the copy is what will be read
-	}
+	t.Release() // the copy is what will be read
 	return ms
+}
+
+// table reads a matrix that is only looked up.
+func (l *loader) table(name string, rows, cols int) *tensor.Table {
+	t, data := l.tensor(name, rows, cols)
+	if l.err != nil || l.arena == nil {
+		return nil
+	}
+	table, err := tensor.NewTable(t.Type, rows, cols, data)
+	if err != nil {
+		l.fail(name, err)
+	}
+	return table
 }
 
 // linears reads matrices that a tensor holds one below the other, with their

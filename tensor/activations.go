@@ -47,9 +47,9 @@ func (a *activations) allocate() {
 }
 
 // set makes sure that there will be terms for a format, and gives their index.
-func (a *activations) set(f intFormat) int {
+func (a *activations) set(p asm.Packing) int {
 	for i := range a.terms {
-		if s := &a.terms[i]; s.sub == f.sub && s.offset == f.offset {
+		if s := &a.terms[i]; s.sub == p.Sub() && s.offset == p.Offset() {
 			return i
 		}
 	}
@@ -60,8 +60,8 @@ func (a *activations) set(f intFormat) int {
 		a.terms = append(a.terms, termSet{})
 	}
 	s := &a.terms[i]
-	s.sub, s.offset = f.sub, f.offset
-	s.terms = extend(s.terms, a.n*a.cols/f.sub)
+	s.sub, s.offset = p.Sub(), p.Offset()
+	s.terms = extend(s.terms, a.n*a.cols/s.sub)
 	return i
 }
 
@@ -89,6 +89,15 @@ func (a *activations) multiply(y []float32, ys int, w *asm.IntPanels, set, from,
 		asm.MulInt8(y, ys, w, a.int8s[at:], a.stride, terms, a.n, k, panels, cols, from > 0)
 	} else {
 		asm.MulInt16(y, ys, w, a.int16s[at:], a.stride, terms, a.n, k, panels, cols, from > 0)
+	}
+}
+
+// multiplyPacked multiplies panels of a matrix with the only column.
+func (a *activations) multiplyPacked(y []float32, w *asm.PackedPanels, set, first, panels int) {
+	if terms := a.terms[set].terms; a.precision == Fast {
+		asm.MulPackedInt8(y, w, first, a.int8s, terms, a.cols, panels)
+	} else {
+		asm.MulPackedInt16(y, w, first, a.int16s, terms, a.cols, panels)
 	}
 }
 

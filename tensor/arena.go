@@ -17,7 +17,11 @@ type Arena struct {
 
 const (
 	arenaAlign = 64
-	arenaBlock = 1 << 20 // what is mapped at once for small requests
+
+	// What is mapped at once: little for small models, and for large ones
+	// enough that nearly all of it can lie in huge pages.
+	firstArenaBlock = 1 << 20
+	lastArenaBlock  = 64 << 20
 )
 
 // Floats allocates n zeroed float32.
@@ -25,26 +29,40 @@ func (a *Arena) Floats(n int) ([]float32, error) {
 	if n < 0 || n > (math.MaxInt-arenaAlign)/4 {
 		return nil, fmt.Errorf("tensor: cannot allocate %d float32", n)
 	}
+	b, err := a.Bytes(4 * n)
+	if len(b) == 0 {
+		return nil, err
+	}
+	return unsafe.Slice((*float32)(unsafe.Pointer(&b[0])), n), nil
+}
+
+// Bytes allocates n zeroed bytes.
+func (a *Arena) Bytes(n int) ([]byte, error) {
+	if n < 0 || n > math.MaxInt-arenaAlign {
+		return nil, fmt.Errorf("tensor: cannot allocate %d bytes", n)
+	}
 	if n == 0 {
 		return nil, nil
 	}
-	size := (4*n + arenaAlign - 1) &^ (arenaAlign - 1)
+	size := (n + arenaAlign - 1) &^ (arenaAlign - 1)
 	if size > len(a.free) {
-		b, err := mapAnonymous(max(size, arenaBlock))
+		b, err := mapAnonymous(max(size, a.nextBlock()))
 		if err != nil {
 			return nil, err
 		}
 		a.blocks = append(a.blocks, b)
 		a.free = b
 	}
-	b := a.free[:size]
+	b := a.free[:n:size]
 	a.free = a.free[size:]
 	a.bytes += int64(size)
-	return unsafe.Slice((*float32)(unsafe.Pointer(&b[0])), n), nil
+	return b, nil
 }
 
-// Bytes is the memory handed out so far.
-func (a *Arena) Bytes() int64 { return a.bytes }
+func (a *Arena) nextBlock() int { return min(firstArenaBlock<<len(a.blocks), lastArenaBlock) }
+
+// Size is the memory handed out so far, in bytes.
+func (a *Arena) Size() int64 { return a.bytes }
 
 // Close releases all memory of the arena. Slices from it must not be used
 // afterwards.

@@ -17,7 +17,7 @@ func TestArena(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, x, n)
 		total += int64(4*n+63) / 64 * 64
-		require.Equal(t, total, a.Bytes())
+		require.Equal(t, total, a.Size())
 		if n > 0 {
 			require.Zero(t, uintptr(unsafe.Pointer(&x[0]))%64, "aligned")
 		}
@@ -37,7 +37,7 @@ func TestArena(t *testing.T) {
 		}
 	}
 	require.NoError(t, a.Close())
-	require.Zero(t, a.Bytes())
+	require.Zero(t, a.Size())
 	require.NoError(t, a.Close(), "twice is allowed")
 
 	x, err := a.Floats(4) // and it can be used again
@@ -52,5 +52,5 @@ func TestArenaRefuses(t *testing.T) {
 		_, err := a.Floats(n)
 		require.ErrorContains(t, err, "cannot allocate")
 	}
-	require.Zero(t, a.Bytes())
+	require.Zero(t, a.Size())
 }

@@ -7,19 +7,13 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/limbic-go/limbic/asm"
 )
 
-// What is unpacked to integers stands for the very weights that the decoder
-// gives, and fits the kernels.
-func TestUnpackIsDequantize(t *testing.T) {
+// What is packed stands for the very weights that the decoder gives: whatever
+// the bytes, for each row of a panel and of one that is not full.
+func TestPackedIsDequantize(t *testing.T) {
 	for _, typ := range allTypes() {
 		f := known[typ]
-		if f.ints == nil {
-			require.Contains(t, []Type{F32, F16, BF16}, typ)
-			continue
-		}
 		t.Run(typ.String(), func(t *testing.T) {
 			inputs := [][]byte{golden(t, "dequant/"+typ.String()+".blocks")}
 			r := rand.New(rand.NewPCG(uint64(typ), 1))
@@ -27,37 +21,30 @@ func TestUnpackIsDequantize(t *testing.T) {
 			for i := range random {
 				random[i] = byte(r.Uint32())
 			}
-			for blocks := range 5 { // and lengths
-				inputs = append(inputs, random[:blocks*f.bytes])
-			}
-			inputs = append(inputs, random, randomMatrix(t, r, typ, 4, 4*f.block))
+			inputs = append(inputs, random, randomMatrix(t, r, typ, 5, 8*f.block))
 			for _, src := range inputs {
-				n := len(src) / f.bytes * f.block
-				subs := n / f.ints.sub
-				codes, scales, mins := make([]byte, n), make([]float32, subs*asm.Rows), make([]float32, subs*asm.Rows)
-				f.ints.unpack(codes, scales, mins, src)
-				want, got := make([]float32, n), make([]float32, n)
-				require.NoError(t, Dequantize(want, typ, src))
-				for i, u := range codes {
-					if f.ints.offset != 128 {
-						require.Less(t, u, byte(64))
+				blocks := len(src) / f.bytes
+				for _, rows := range []int{1, 5, 20} {
+					if blocks%rows != 0 {
+						continue
 					}
-					at := i / f.ints.sub * asm.Rows
-					got[i] = float32(scales[at] * float32(int(u)-f.ints.offset))
-					if f.ints.affine() {
-						got[i] += mins[at]
+					cols := blocks / rows * f.block
+					var arena Arena
+					m, err := NewMatrix(typ, rows, cols, src, &arena)
+					require.NoError(t, err)
+					want, got := make([]float32, rows*cols), make([]float32, rows*cols)
+					require.NoError(t, Dequantize(want, typ, src))
+					for i := range rows {
+						m.Row(got[i*cols:], i)
 					}
-				}
-				for i, w := range want {
-					if w != w { // a NaN has many forms
-						require.True(t, math.IsNaN(float64(got[i])))
-						want[i], got[i] = 0, 0
+					for i, w := range want {
+						if w != w { // a NaN has many forms
+							require.True(t, math.IsNaN(float64(got[i])))
+							want[i], got[i] = 0, 0
+						}
 					}
-				}
-				requireSameBits(t, want, got)
-				// Only the columns of asm.Rows are written.
-				for i, s := range scales {
-					require.True(t, i%asm.Rows == 0 || s == 0 && mins[i] == 0)
+					requireSameBits(t, want, got)
+					require.NoError(t, arena.Close())
 				}
 			}
 		})
@@ -87,7 +74,7 @@ func BenchmarkMul(b *testing.B) {
 			for _, n := range []int{1, 128} {
 				b.Run(fmt.Sprintf("%v/%v/columns=%d", typ, precision, n), func(b *testing.B) {
 					r := rand.New(rand.NewPCG(1, 2))
-					m, err := NewMatrix(typ, rows, cols, randomMatrix(b, r, typ, rows, cols), nil)
+					m, err := NewMatrix(typ, rows, cols, randomMatrix(b, r, typ, rows, cols), new(Arena))
 					require.NoError(b, err)
 					x, y := randomFloats(r, n*cols), make([]float32, n*m.Stride())
 					mul := NewMultiplier(p, precision)

@@ -3,6 +3,9 @@ package tensor
 import (
 	"errors"
 	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
 
 	"github.com/limbic-go/limbic/asm"
 )
@@ -10,52 +13,129 @@ import (
 // A Matrix is an immutable weight matrix of Rows x Cols, multiplied from the
 // left: y = M x.
 //
-// F32 weights are repacked into the panels that asm.MulPanels reads. All other
-// formats stay as they are stored, row by row, and are unpacked tile by tile on
-// the way through Mul: to float32 (multiplyTile) or, where the precision and the
-// format allow, to integers (multiplyInts).
+// Its weights are repacked into panels of asm.Rows rows, so that a register
+// holds different outputs side by side, without taking more memory: F32 as
+// asm.MulPanels reads it, F16 and BF16 likewise but of 16 bits, quantised weights
+// as an asm.Packing. All but F32 are unpacked tile by tile on the way through
+// Mul, to float32 (multiplyTile) or, where the precision and the format allow,
+// to integers (multiplyInts).
 type Matrix struct {
 	Type       Type
 	Rows, Cols int
 
-	packed   []float32 // F32: [panel][column][asm.Rows]
-	raw      []byte    // other formats: rows of rowBytes bytes
-	rowBytes int
+	floats []float32        // F32: [panel][column][asm.Rows]
+	halves []byte           // F16 and BF16: the same, of 16 bits
+	packed asm.PackedPanels // other formats
 }
 
 // NewMatrix makes a matrix from data in storage format t: rows*cols elements,
-// row after row, as in a GGUF tensor whose first dimension is cols. F32 data
-// is copied into memory from the arena; data of other formats is kept and must
-// outlive the matrix. It fails where the shape is empty, does not fit the
-// format's blocks, or does not match the length of data.
+// row after row, as in a GGUF tensor whose first dimension is cols. They are
+// copied into memory from the arena, on all processors; data is not needed
+// afterwards. It fails where the shape is empty, does not fit the format's
+// blocks, or does not match the length of data, or memory runs out.
 func NewMatrix(t Type, rows, cols int, data []byte, arena *Arena) (*Matrix, error) {
-	if rows <= 0 || cols <= 0 {
-		return nil, fmt.Errorf("tensor: matrix of %d rows and %d columns", rows, cols)
-	}
-	rowBytes, err := t.RowBytes(cols)
+	rowBytes, err := checkMatrix(t, rows, cols, data)
 	if err != nil {
 		return nil, err
 	}
-	if len(data)/rowBytes != rows || len(data)%rowBytes != 0 {
-		return nil, fmt.Errorf("tensor: %d bytes for %d rows of %d bytes", len(data), rows, rowBytes)
+	m := &Matrix{Type: t, Rows: rows, Cols: cols}
+	panels := m.panels()
+	var pack func(panel int, rows []byte)
+	switch f := known[t]; {
+	case t == F32:
+		if m.floats, err = arena.Floats(panels * asm.Rows * cols); err != nil {
+			return nil, err
+		}
+		pack = m.packFloats
+	case f.ints == nil:
+		if m.halves, err = arena.Bytes(panels * asm.Rows * cols * 2); err != nil {
+			return nil, err
+		}
+		pack = m.packHalves
+	default:
+		p := f.ints.packing
+		m.packed = asm.PackedPanels{Packing: p, CodeStride: p.CodeBytes(cols), ScaleStride: p.ScaleBytes(cols)}
+		if m.packed.Codes, err = arena.Bytes(panels * m.packed.CodeStride); err != nil {
+			return nil, err
+		}
+		if m.packed.Scales, err = arena.Bytes(panels * m.packed.ScaleStride); err != nil {
+			return nil, err
+		}
+		pack = m.packBlocks
 	}
-	m := &Matrix{Type: t, Rows: rows, Cols: cols, rowBytes: rowBytes}
-	if t != F32 {
-		m.raw = data
-		return m, nil
-	}
-	if m.packed, err = arena.Floats(m.panels() * asm.Rows * cols); err != nil {
-		return nil, err
-	}
-	row := make([]float32, cols)
-	for r := range rows {
-		dequantizeF32(row, data[r*rowBytes:][:rowBytes])
-		panel := m.packed[r/asm.Rows*asm.Rows*cols+r%asm.Rows:]
-		for i, v := range row {
-			panel[i*asm.Rows] = v
+	var workers sync.WaitGroup
+	var next atomic.Int64
+	work := func() {
+		for p := int(next.Add(1)) - 1; p < panels; p = int(next.Add(1)) - 1 {
+			pack(p, data[p*asm.Rows*rowBytes:min((p+1)*asm.Rows, rows)*rowBytes])
 		}
 	}
+	if rows*cols > packWork {
+		for range min(runtime.GOMAXPROCS(0), panels) - 1 {
+			workers.Go(work)
+		}
+	}
+	work()
+	workers.Wait()
 	return m, nil
+}
+
+// packWork is the number of elements from which on packing is worth goroutines.
+const packWork = 1 << 16
+
+// checkMatrix checks the arguments of NewMatrix and NewTable.
+func checkMatrix(t Type, rows, cols int, data []byte) (rowBytes int, err error) {
+	if rows <= 0 || cols <= 0 {
+		return 0, fmt.Errorf("tensor: matrix of %d rows and %d columns", rows, cols)
+	}
+	if rowBytes, err = t.RowBytes(cols); err != nil {
+		return 0, err
+	}
+	if len(data)/rowBytes != rows || len(data)%rowBytes != 0 {
+		return 0, fmt.Errorf("tensor: %d bytes for %d rows of %d bytes", len(data), rows, rowBytes)
+	}
+	return rowBytes, nil
+}
+
+// The packers fill a panel from its rows, as stored; the arena's memory is zero,
+// and so are rows that the last panel lacks.
+
+func (m *Matrix) packFloats(panel int, rows []byte) {
+	dst := m.floats[panel*asm.Rows*m.Cols:][:asm.Rows*m.Cols]
+	const run = 64
+	var block [asm.Rows * run]float32
+	rowBytes := 4 * m.Cols
+	for k := 0; k < m.Cols; k += run {
+		n := min(run, m.Cols-k)
+		for r := range len(rows) / rowBytes {
+			dequantizeF32(block[r*run:][:n], rows[r*rowBytes+4*k:][:4*n])
+		}
+		asm.Transpose(dst[k*asm.Rows:], block[:], run, n)
+	}
+}
+
+func (m *Matrix) packHalves(panel int, rows []byte) {
+	dst := m.halves[panel*asm.Rows*m.Cols*2:][:asm.Rows*m.Cols*2]
+	for r := range len(rows) / (2 * m.Cols) {
+		row := rows[r*2*m.Cols:][:2*m.Cols]
+		for k := 0; k < len(row); k += 2 {
+			*(*[2]byte)(dst[k*asm.Rows+2*r:]) = [2]byte(row[k:])
+		}
+	}
+}
+
+func (m *Matrix) packBlocks(panel int, rows []byte) {
+	f, w := known[m.Type], &m.packed
+	codes, scales := w.Codes[panel*w.CodeStride:][:w.CodeStride], w.Scales[panel*w.ScaleStride:][:w.ScaleStride]
+	rowBytes := m.Cols / f.block * f.bytes
+	var b asm.Block
+	// Block by block of all rows: what is written then lies together.
+	for i := range m.Cols / f.block {
+		for r := range len(rows) / rowBytes {
+			f.ints.read(&b, rows[r*rowBytes+i*f.bytes:][:f.bytes])
+			w.Packing.Put(codes, scales, r, i, &b)
+		}
+	}
 }
 
 // panels is the number of 16-row panels; the last may be partly filled.
@@ -68,14 +148,87 @@ func (m *Matrix) Stride() int { return m.panels() * asm.Rows }
 // Row writes row r, dequantised, to dst, which holds Cols elements.
 func (m *Matrix) Row(dst []float32, r int) {
 	dst = dst[:m.Cols]
-	if m.Type == F32 {
-		panel := m.packed[r/asm.Rows*asm.Rows*m.Cols+r%asm.Rows:]
+	panel, lane := r/asm.Rows, r%asm.Rows
+	switch {
+	case m.floats != nil:
+		src := m.floats[panel*asm.Rows*m.Cols+lane:]
 		for i := range dst {
-			dst[i] = panel[i*asm.Rows]
+			dst[i] = src[i*asm.Rows]
 		}
-		return
+	case m.halves != nil:
+		src := m.halves[(panel*asm.Rows*m.Cols+lane)*2:]
+		var run [2 * 64]byte
+		for len(dst) > 0 {
+			n := min(64, len(dst))
+			for i := range n {
+				*(*[2]byte)(run[2*i:]) = [2]byte(src[i*2*asm.Rows:])
+			}
+			known[m.Type].dequantize(dst[:n], run[:2*n])
+			if dst = dst[n:]; len(dst) > 0 {
+				src = src[n*2*asm.Rows:]
+			}
+		}
+	default:
+		// Kernels unpack whole panels, which is still faster than picking
+		// bits one by one.
+		t := rowTiles.Get().(*rowTile)
+		defer rowTiles.Put(t)
+		w, sub := t.panels(m.packed.Packing), m.packed.Packing.Sub()
+		for k := 0; k < m.Cols; k += rowTileCols {
+			n := min(rowTileCols, m.Cols-k)
+			m.packed.Unpack(w, 0, panel, k, n)
+			for i := range n {
+				v := float32(w.Scales[i/sub*asm.Rows+lane] * float32(int(w.Codes[i/4*4*asm.Rows+4*lane+i%4])-w.Offset))
+				if w.Mins != nil {
+					v += w.Mins[i/sub*asm.Rows+lane]
+				}
+				dst[k+i] = v
+			}
+		}
 	}
-	known[m.Type].dequantize(dst, m.raw[r*m.rowBytes:][:m.rowBytes])
+}
+
+const rowTileCols = 256
+
+type rowTile struct {
+	codes        [asm.Rows * rowTileCols]byte
+	scales, mins [asm.Rows * rowTileCols / 16]float32
+	w            asm.IntPanels
+}
+
+var rowTiles = sync.Pool{New: func() any { return new(rowTile) }}
+
+func (t *rowTile) panels(p asm.Packing) *asm.IntPanels {
+	t.w = asm.IntPanels{Codes: t.codes[:], Scales: t.scales[:], Sub: p.Sub(), Offset: p.Offset()}
+	if p.Offset() == 0 {
+		t.w.Mins = t.mins[:]
+	}
+	return &t.w
+}
+
+// A Table is an immutable matrix that is only looked up, row by row: an
+// embedding. It stays as it is stored.
+type Table struct {
+	Type       Type
+	Rows, Cols int
+
+	data     []byte
+	rowBytes int
+}
+
+// NewTable makes a table from data like that of NewMatrix, with the same errors.
+// The data is kept and must outlive the table.
+func NewTable(t Type, rows, cols int, data []byte) (*Table, error) {
+	rowBytes, err := checkMatrix(t, rows, cols, data)
+	if err != nil {
+		return nil, err
+	}
+	return &Table{t, rows, cols, data, rowBytes}, nil
+}
+
+// Row writes row r, dequantised, to dst, which holds Cols elements.
+func (t *Table) Row(dst []float32, r int) {
+	known[t.Type].dequantize(dst[:t.Cols], t.data[r*t.rowBytes:][:t.rowBytes])
 }
 
 // A Product names a matrix and where its product goes: output column c is
@@ -103,24 +256,28 @@ const (
 )
 
 type tile struct {
-	rows   [asm.Rows * tileCols]float32              // of one panel, row-major, as dequantised
-	panels [tilePanels * asm.Rows * tileCols]float32 // in panel layout
-}
-
-// An intTile is the same for weights that stay integers.
-type intTile struct {
-	rows         [asm.Rows * tileCols]byte
+	floats       [tilePanels * asm.Rows * tileCols]float32 // as MulPanels reads them
 	codes        [tilePanels * asm.Rows * tileCols]byte
 	scales, mins [tilePanels * tileScales]float32
+}
+
+// ints gives the tile as panels of integers.
+func (t *tile) ints(p asm.Packing) asm.IntPanels {
+	w := asm.IntPanels{
+		Codes: t.codes[:], CodeStride: asm.Rows * tileCols,
+		Scales: t.scales[:], ScaleStride: tileScales,
+		Sub: p.Sub(), Offset: p.Offset(),
+	}
+	if p.Offset() == 0 {
+		w.Mins = t.mins[:]
+	}
+	return w
 }
 
 // NewMultiplier makes a multiplier that works on pool, in a valid precision.
 func NewMultiplier(pool *Pool, precision Precision) *Multiplier {
 	m := &Multiplier{pool: pool}
 	m.job.tiles = make([]tile, pool.Size())
-	if precision != Exact {
-		m.job.intTiles = make([]intTile, pool.Size())
-	}
 	m.job.activations.precision = precision
 	return m
 }
@@ -157,7 +314,7 @@ func (m *Multiplier) Mul(x []float32, stride, n int, products ...Product) error 
 		part := split(p, n, m.pool.Size())
 		part.set = noSet
 		if f := known[p.W.Type].ints; a.precision != Exact && f != nil {
-			part.set = a.set(*f)
+			part.set = a.set(f.packing)
 		}
 		part.first = items
 		items += part.items
@@ -235,7 +392,6 @@ func split(p Product, n, workers int) mulPart {
 type mulJob struct {
 	parts       []mulPart
 	tiles       []tile // one per worker
-	intTiles    []intTile
 	x           []float32
 	stride, n   int
 	activations activations
@@ -257,9 +413,9 @@ func (j *mulJob) Do(worker, item int) {
 	switch {
 	case p.W.Type == F32:
 		ws := asm.Rows * p.W.Cols
-		asm.MulPanels(y, ys, p.W.packed[panel*ws:], ws, x, j.stride, p.W.Cols, panels, cols, false)
+		asm.MulPanels(y, ys, p.W.floats[panel*ws:], ws, x, j.stride, p.W.Cols, panels, cols, false)
 	case p.set != noSet:
-		p.W.multiplyInts(&j.intTiles[worker], panel, panels, y, &j.activations, p.set, col, cols)
+		p.W.multiplyInts(&j.tiles[worker], panel, panels, y, &j.activations, p.set, col, cols)
 	default:
 		p.W.multiplyTile(&j.tiles[worker], panel, panels, y, x, j.stride, cols)
 	}
@@ -269,51 +425,41 @@ func (j *mulJob) Do(worker, item int) {
 // dequantised, some columns at a time, and the chains are resumed from tile to
 // tile.
 func (m *Matrix) multiplyTile(t *tile, panel, panels int, y, x []float32, xs, cols int) {
-	f := known[m.Type]
+	const stride = asm.Rows * tileCols // of the tile's panels
 	for k := 0; k < m.Cols; k += tileCols {
 		n := min(tileCols, m.Cols-k)
-		from, to := k/f.block*f.bytes, (k+n)/f.block*f.bytes
-		for p := range panels {
-			first := (panel + p) * asm.Rows
-			rows := min(asm.Rows, m.Rows-first)
-			for r := range rows {
-				f.dequantize(t.rows[r*tileCols:][:n], m.raw[(first+r)*m.rowBytes:][from:to])
+		if m.halves == nil {
+			w := t.ints(m.packed.Packing)
+			for p := range panels {
+				m.packed.Unpack(&w, p, panel+p, k, n)
 			}
-			clear(t.rows[rows*tileCols:])
-			asm.Transpose(t.panels[p*asm.Rows*tileCols:], t.rows[:], tileCols, n)
+			w.Dequantize(t.floats[:], stride, n, panels)
+		} else {
+			widen := asm.WidenFloat16
+			if m.Type == BF16 {
+				widen = asm.WidenBFloat16
+			}
+			for p := range panels {
+				widen(t.floats[p*stride:][:n*asm.Rows], m.halves[2*asm.Rows*((panel+p)*m.Cols+k):])
+			}
 		}
-		asm.MulPanels(y, m.Stride(), t.panels[:], asm.Rows*tileCols, x[k:], xs, n, panels, cols, k > 0)
+		asm.MulPanels(y, m.Stride(), t.floats[:], stride, x[k:], xs, n, panels, cols, k > 0)
 	}
 }
 
 // multiplyInts is multiplyTile for quantised activations, of which it takes some
-// columns from column col on.
-func (m *Matrix) multiplyInts(t *intTile, panel, panels int, y []float32, a *activations, set, col, cols int) {
-	f := known[m.Type]
-	w := asm.IntPanels{
-		Codes: t.codes[:], CodeStride: asm.Rows * tileCols,
-		Scales: t.scales[:], ScaleStride: tileScales,
-		Sub: f.ints.sub, Offset: f.ints.offset,
+// columns from column col on. A single column leaves nothing to gain by keeping
+// unpacked weights.
+func (m *Matrix) multiplyInts(t *tile, panel, panels int, y []float32, a *activations, set, col, cols int) {
+	if cols == 1 && a.n == 1 {
+		a.multiplyPacked(y, &m.packed, set, panel, panels)
+		return
 	}
-	if f.ints.affine() {
-		w.Mins = t.mins[:]
-	}
+	w := t.ints(m.packed.Packing)
 	for k := 0; k < m.Cols; k += tileCols {
 		n := min(tileCols, m.Cols-k)
-		from, to := k/f.block*f.bytes, (k+n)/f.block*f.bytes
 		for p := range panels {
-			first := (panel + p) * asm.Rows
-			rows := min(asm.Rows, m.Rows-first)
-			scales, mins := t.scales[p*tileScales:][:tileScales], t.mins[p*tileScales:][:tileScales]
-			if rows < asm.Rows { // the panel's other rows are zeros
-				clear(t.rows[rows*tileCols:])
-				clear(scales)
-				clear(mins)
-			}
-			for r := range rows {
-				f.ints.unpack(t.rows[r*tileCols:][:n], scales[r:], mins[r:], m.raw[(first+r)*m.rowBytes:][from:to])
-			}
-			asm.InterleaveCodes(t.codes[p*asm.Rows*tileCols:], t.rows[:], tileCols, n)
+			m.packed.Unpack(&w, p, panel+p, k, n)
 		}
 		a.multiply(y, m.Stride(), &w, set, k, n, panels, col, cols)
 	}

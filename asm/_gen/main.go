@@ -5,6 +5,7 @@
 package main
 
 import (
+	"flag"
 	"fmt"
 
 	. "github.com/mmcloughlin/avo/build"
@@ -13,7 +14,14 @@ import (
 )
 
 func main() {
+	family := flag.String("family", "kernels", "which kernels to write: kernels or packed")
+	flag.Parse()
 	ConstraintExpr("amd64,!purego")
+	if *family == "packed" {
+		packed()
+		Generate()
+		return
+	}
 	for cols := 1; cols <= 6; cols++ {
 		panelsAVX2(1, cols)
 	}
