@@ -170,45 +170,53 @@ func (p Packing) Put(codes, scales []byte, r, n int, b *Block) {
 }
 
 // putUnit stores the codes q of a row, whose bytes are at the given place of
-// each word.
+// each word. It handles two words at a time.
 func putUnit(unit []byte, at, low, high int, q *[unitCols]byte) {
-	var w [words]uint32
+	const each = 0x0101010101010101
+	var w [words / 2]uint64 // w[i] has words 2i and 2i+1
 	for i := range w {
-		w[i] = binary.LittleEndian.Uint32(q[4*i:])
+		w[i] = binary.LittleEndian.Uint64(q[8*i:])
 	}
-	put := func(plane int, v uint32) { binary.LittleEndian.PutUint32(unit[plane*wordBytes+at:], v) }
 	plane := 0
-	const each = 0x01010101
 	switch low {
 	case 8:
 		for i, v := range w {
-			put(i, v)
+			putWords(unit, 2*i, at, v)
 		}
 	case 4:
-		for i := range 4 {
-			put(i, w[i]&(15*each)|w[i+4]&(15*each)<<4)
-		}
+		putWords(unit, 0, at, w[0]&(15*each)|w[2]&(15*each)<<4)
+		putWords(unit, 2, at, w[1]&(15*each)|w[3]&(15*each)<<4)
 		plane = 4
 	case 2:
-		for i := range 2 {
-			v := w[4*i:][:4]
-			put(i, v[0]&(3*each)|v[1]&(3*each)<<2|v[2]&(3*each)<<4|v[3]&(3*each)<<6)
-		}
+		putWords(unit, 0, at, quarters(w[0]&(3*each), w[1]&(3*each))|quarters(w[2]&(3*each), w[3]&(3*each))<<32)
 		plane = 2
 	}
 	switch high {
 	case 1:
-		var v uint32
-		for i := range w {
-			v |= w[i] >> low & each << i
+		var v uint64
+		for i, x := range w {
+			x = x >> low & each
+			v |= x<<(2*i) | x>>32<<(2*i+1)
 		}
-		put(plane, v)
+		binary.LittleEndian.PutUint32(unit[plane*wordBytes+at:], uint32(v))
 	case 2:
-		for i := range 2 {
-			v := w[4*i:][:4]
-			put(plane+i, v[0]>>low&(3*each)|v[1]>>low&(3*each)<<2|v[2]>>low&(3*each)<<4|v[3]>>low&(3*each)<<6)
+		for i, x := range w {
+			w[i] = x >> low & (3 * each)
 		}
+		putWords(unit, plane, at, quarters(w[0], w[1])|quarters(w[2], w[3])<<32)
 	}
+}
+
+// quarters puts four words of 2 bits a byte, which a and b hold, into one.
+func quarters(a, b uint64) uint64 {
+	return uint64(uint32(a) | uint32(a>>32)<<2 | uint32(b)<<4 | uint32(b>>32)<<6)
+}
+
+// putWords stores the halves of v at the given place of a word and of the next.
+func putWords(unit []byte, word, at int, v uint64) {
+	p := unit[word*wordBytes+at:][:wordBytes+4]
+	binary.LittleEndian.PutUint32(p, uint32(v))
+	binary.LittleEndian.PutUint32(p[wordBytes:], uint32(v>>32))
 }
 
 // PackedPanels are panels of a packing, one behind the other.
