@@ -6,7 +6,7 @@ package demo
 // embedded model computes.
 const (
 	ModelSHA256   = "82c0b8dd98f9db95af7f38f72c3c775ec9f15e4693f3112af2c7d9001e36f4a7" // of model.gguf
-	VectorsSHA256 = "47e369fff57beeb70e711b5a934bf68411d03b2859fd836ecc8ca3288f11e88b" // of vectors.safetensors
-	MeansSHA256   = "ece8c21f2caa1a9f806f044207e885153a876bb8882c47f36c060449ffd000c3" // probe.Provenance.MeansSHA256 of the vectors
+	VectorsSHA256 = "657e4e583e86d797d52066a12081e955a7099bcac60d669dc6c4fe589fa185b1" // of vectors.safetensors
+	MeansSHA256   = "1c810ade8b315d06185943e8d6aba64bc19cfdd56eb14421820bc80d81ae291e" // probe.Provenance.MeansSHA256 of the vectors
 	ReadmeSHA256  = "ed49c3178f8a29b329c02c41879c81764b5c9488f4c5e90087906b5e34d5cea9" // Hash of the model
 )

@@ -95,7 +95,8 @@ type engineFlags struct {
 
 func (f *engineFlags) register(cmd *cobra.Command) {
 	cmd.Flags().IntVar(&f.threads, "threads", 0, "compute with `N` threads; 0 means one for each physical core")
-	cmd.Flags().Var(&f.precision, "precision", "how activations meet quantised weights: exact, probe (16 bits) or fast (8 bits)")
+	f.precision.Precision = llama.Probe
+	cmd.Flags().Var(&f.precision, "precision", "how activations meet quantised weights: exact (float32), probe (16 bits) or fast (8 bits)")
 }
 
 // check is called before a model is opened.

@@ -33,7 +33,7 @@ func generate(ctx context.Context, dir string) error {
 		return err
 	}
 	defer m.Close()
-	r, err := m.NewRunner(llama.RunnerOptions{})
+	r, err := m.NewRunner(llama.RunnerOptions{Precision: llama.Probe}) // as the command line builds
 	if err != nil {
 		return err
 	}
@@ -45,7 +45,12 @@ func generate(ctx context.Context, dir string) error {
 	if err := res.Vectors.Compact().Save(path("vectors.safetensors")); err != nil {
 		return err
 	}
-	readme, err := demo.Hash(ctx, r)
+	exact, err := m.NewRunner(llama.RunnerOptions{})
+	if err != nil {
+		return err
+	}
+	defer exact.Close()
+	readme, err := demo.Hash(ctx, exact)
 	if err != nil {
 		return err
 	}
