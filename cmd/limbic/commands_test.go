@@ -65,12 +65,17 @@ func fields(t *testing.T, doc string, names ...string) map[string]any {
 // ran checks the provenance of something that ran the model.
 func ran(t *testing.T, p provenance) {
 	t.Helper()
+	ranIn(t, llama.Probe, p)
+}
+
+func ranIn(t *testing.T, precision llama.Precision, p provenance) {
+	t.Helper()
 	assert.Equal(t, version, p.Limbic)
 	assert.Equal(t, testModel, p.ModelPath)
 	assert.Equal(t, "quant-base", p.Model)
 	assert.Equal(t, "llama", p.Architecture)
 	assert.Equal(t, "Q4_K", p.Quantisation)
-	assert.Equal(t, "exact", p.Precision)
+	assert.Equal(t, precision.String(), p.Precision)
 	assert.Len(t, p.ModelSHA256, 64)
 	assert.Len(t, p.TokenizerSHA256, 64)
 	assert.NotZero(t, p.Threads)
@@ -208,7 +213,7 @@ func TestLogits(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "l.npy")
 	fields(t, ok(t, "logits", testModel, prompt, "--json"), "tokens", "top")
 	r := okJSON[logitsResult](t, "logits", testModel, prompt, "--top", "512", "--out", out)
-	ran(t, r.Provenance)
+	ranIn(t, llama.Exact, r.Provenance)
 	assert.Equal(t, tokens, r.Tokens)
 	assert.Equal(t, out, r.Out)
 
@@ -264,7 +269,7 @@ func TestTrace(t *testing.T) {
 
 	fields(t, ok(t, "trace", testModel, prompt, "--out", npz, "--json"), "sites", "tokens", "out")
 	r := okJSON[traceResult](t, "trace", testModel, prompt, "--sites", "resid_post:all,final_norm", "--out", npz)
-	ran(t, r.Provenance)
+	ranIn(t, llama.Exact, r.Provenance)
 	assert.Equal(t, []string{"resid_post.0", "resid_post.1", "final_norm"}, r.Sites)
 	assert.Equal(t, tokens, r.Tokens)
 	assert.Equal(t, npz, r.Out)
@@ -354,7 +359,7 @@ func TestPerplexity(t *testing.T) {
 	nll /= float64(len(tokens) - 1)
 	fields(t, ok(t, "perplexity", testModel, prompt, "--json"), "perplexity", "stderr", "tokens")
 	r := okJSON[perplexityResult](t, "perplexity", testModel, prompt)
-	ran(t, r.Provenance)
+	ranIn(t, llama.Exact, r.Provenance)
 	assert.Equal(t, len(tokens)-1, r.Tokens)
 	assert.Equal(t, 1, r.Windows)
 	assert.InDelta(t, nll, r.NLL, 1e-4)

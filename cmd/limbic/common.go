@@ -93,9 +93,15 @@ type engineFlags struct {
 	precision precisionFlag
 }
 
-func (f *engineFlags) register(cmd *cobra.Command) {
+func (f *engineFlags) register(cmd *cobra.Command) { f.registerWith(cmd, llama.Probe) }
+
+// registerExact is register for commands whose numbers are compared with those
+// of other programs.
+func (f *engineFlags) registerExact(cmd *cobra.Command) { f.registerWith(cmd, llama.Exact) }
+
+func (f *engineFlags) registerWith(cmd *cobra.Command, precision llama.Precision) {
 	cmd.Flags().IntVar(&f.threads, "threads", 0, "compute with `N` threads; 0 means one for each physical core")
-	f.precision.Precision = llama.Probe
+	f.precision.Precision = precision
 	cmd.Flags().Var(&f.precision, "precision", "how activations meet quantised weights: exact (float32), probe (16 bits) or fast (8 bits)")
 }
 

@@ -125,7 +125,7 @@ scored; it is not computed, nor edited.`,
 		},
 	}
 	text.register(cmd)
-	flags.register(cmd)
+	flags.registerExact(cmd)
 	plans.register(cmd)
 	cmd.Flags().IntVar(&window, "context", 0, "`N` tokens in a window, BOS included (default: the model's context)")
 	return cmd

@@ -37,7 +37,7 @@ func states(t *testing.T, text string) [][]float32 {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "t.npz")
 	site := loadExampleVectors(t).DefaultSite()
-	ok(t, "trace", testModel, text, "--sites", site.String(), "--out", out)
+	ok(t, "trace", testModel, text, "--sites", site.String(), "--out", out, "--precision", "probe")
 	z, err := npy.OpenArchive(out)
 	require.NoError(t, err)
 	defer z.Close()

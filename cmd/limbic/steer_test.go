@@ -31,7 +31,7 @@ func TestExampleVectors(t *testing.T) {
 	m, err := llama.Open(exampleModel)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, m.Close()) }()
-	r, err := m.NewRunner(llama.RunnerOptions{})
+	r, err := m.NewRunner(llama.RunnerOptions{Precision: llama.Probe}) // the default of commands
 	require.NoError(t, err)
 	defer r.Close()
 	c, err := emotion.Embedded().Select(emotion.Filter{
@@ -302,7 +302,7 @@ func TestSteeredLogits(t *testing.T) {
 		assert.Len(t, r.Provenance.Vectors, 1)
 		assert.Len(t, r.Provenance.Steering, 1)
 		// The first new token is chosen by the same logits.
-		g := okJSON[generateResult](t, "generate", testModel, steerText, "--max-tokens", "1", "--ignore-eos", "--steer", plan(p))
+		g := okJSON[generateResult](t, "generate", testModel, steerText, "--max-tokens", "1", "--ignore-eos", "--precision", "exact", "--steer", plan(p))
 		assert.Equal(t, r.Top[0].ID, g.Tokens[0], p)
 		assert.Equal(t, r.Receipt, g.Receipt, p)
 	}
@@ -461,7 +461,7 @@ func direct(t *testing.T, o probe.ReaderOptions, prompt, generated []int32) (sco
 	m, err := llama.Open(testModel)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, m.Close()) }()
-	r, err := m.NewRunner(llama.RunnerOptions{Threads: 1})
+	r, err := m.NewRunner(llama.RunnerOptions{Threads: 1, Precision: llama.Probe})
 	require.NoError(t, err)
 	defer r.Close()
 	reader, err := loadExampleVectors(t).NewReader(o)
