@@ -24,9 +24,9 @@
 // This is what an output then is:
 //
 //   - A column of activations x falls into blocks of 32. With amax the largest
-//     |x| of a block and L = 127 (int8) or 32767 (int16), its scale is
-//     a = amax/L and its quants are q = x·(L/amax), rounded to the nearest
-//     integer, halves to even. If L/amax overflows, all are 0; if an element is
+//     |x| of a block and L = 127 or 126, whichever loses less (int8), or 32767
+//     (int16), its scale is a = amax/L and its quants are q = x·(L/amax), rounded
+//     to the nearest integer, halves to even. If L/amax overflows, all are 0; if an element is
 //     not finite, a is NaN.
 //
 //   - A weight is scale·(u - offset), or scale·u + minimum, with u an unsigned

@@ -5533,7 +5533,7 @@ scale:
 	RET
 
 // func quantizeInt8AVX2(q *int8, scales *float32, sums *int32, x *float32, blocks int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, FMA3
 TEXT ·quantizeInt8AVX2(SB), NOSPLIT, $0-40
 	MOVQ    q+0(FP), AX
 	MOVQ    x+24(FP), CX
@@ -5541,61 +5541,113 @@ TEXT ·quantizeInt8AVX2(SB), NOSPLIT, $0-40
 	MOVQ    sums+16(FP), BX
 	MOVQ    blocks+32(FP), SI
 	VMOVUPS limitInt8<>+0(SB), Y0
-	VMOVUPS magnitude<>+0(SB), Y1
-	VMOVUPS infinity<>+0(SB), Y2
-	VMOVUPS packOrder<>+0(SB), Y3
 
 loop:
-	VMOVUPS      (CX), Y6
-	VPAND        Y1, Y6, Y4
-	VMOVUPS      32(CX), Y7
-	VPAND        Y1, Y7, Y5
-	VPMAXUD      Y5, Y4, Y4
-	VMOVUPS      64(CX), Y8
-	VPAND        Y1, Y8, Y5
-	VPMAXUD      Y5, Y4, Y4
-	VMOVUPS      96(CX), Y9
-	VPAND        Y1, Y9, Y5
-	VPMAXUD      Y5, Y4, Y4
-	VPERM2F128   $0x01, Y4, Y4, Y5
-	VPMAXUD      Y5, Y4, Y4
-	VPSHUFD      $0x4e, Y4, Y5
-	VPMAXUD      Y5, Y4, Y4
-	VPSHUFD      $0xb1, Y4, Y5
-	VPMAXUD      Y5, Y4, Y4
-	VDIVPS       Y4, Y0, Y10
-	VDIVPS       Y0, Y4, Y11
-	VCMPPS       $0x11, Y2, Y4, Y5
-	VCMPPS       $0x11, Y2, Y10, Y4
-	VPAND        Y5, Y4, Y4
-	VPAND        Y4, Y11, Y11
-	VPANDN       nan<>+0(SB), Y5, Y5
-	VPOR         Y5, Y11, Y11
-	VMOVSS       X11, (DX)
-	VMULPS       Y10, Y6, Y6
+	VMOVUPS      (CX), Y3
+	VPAND        magnitude<>+0(SB), Y3, Y1
+	VMOVUPS      32(CX), Y4
+	VPAND        magnitude<>+0(SB), Y4, Y2
+	VPMAXUD      Y2, Y1, Y1
+	VMOVUPS      64(CX), Y5
+	VPAND        magnitude<>+0(SB), Y5, Y2
+	VPMAXUD      Y2, Y1, Y1
+	VMOVUPS      96(CX), Y6
+	VPAND        magnitude<>+0(SB), Y6, Y2
+	VPMAXUD      Y2, Y1, Y1
+	VPERM2F128   $0x01, Y1, Y1, Y2
+	VPMAXUD      Y2, Y1, Y1
+	VPSHUFD      $0x4e, Y1, Y2
+	VPMAXUD      Y2, Y1, Y1
+	VPSHUFD      $0xb1, Y1, Y2
+	VPMAXUD      Y2, Y1, Y1
+	VDIVPS       Y1, Y0, Y7
+	VMOVUPS      limit126<>+0(SB), Y2
+	VDIVPS       Y1, Y2, Y8
+	VMULPS       Y7, Y3, Y9
+	VROUNDPS     $0x00, Y9, Y10
+	VSUBPS       Y10, Y9, Y9
+	VMULPS       Y9, Y9, Y9
+	VMULPS       Y7, Y4, Y10
+	VROUNDPS     $0x00, Y10, Y11
+	VSUBPS       Y11, Y10, Y10
+	VMULPS       Y10, Y10, Y10
+	VMULPS       Y7, Y5, Y11
+	VROUNDPS     $0x00, Y11, Y12
+	VSUBPS       Y12, Y11, Y11
+	VFMADD231PS  Y11, Y11, Y9
+	VMULPS       Y7, Y6, Y11
+	VROUNDPS     $0x00, Y11, Y12
+	VSUBPS       Y12, Y11, Y11
+	VFMADD231PS  Y11, Y11, Y10
+	VADDPS       Y10, Y9, Y9
+	VEXTRACTF128 $0x01, Y9, X10
+	VADDPS       X10, X9, X9
+	VPERMILPS    $0x4e, X9, X10
+	VADDPS       X10, X9, X9
+	VPERMILPS    $0xb1, X9, X10
+	VADDPS       X10, X9, X9
+	VMULPS       Y8, Y3, Y10
+	VROUNDPS     $0x00, Y10, Y11
+	VSUBPS       Y11, Y10, Y10
+	VMULPS       Y10, Y10, Y10
+	VMULPS       Y8, Y4, Y11
+	VROUNDPS     $0x00, Y11, Y12
+	VSUBPS       Y12, Y11, Y11
+	VMULPS       Y11, Y11, Y11
+	VMULPS       Y8, Y5, Y12
+	VROUNDPS     $0x00, Y12, Y13
+	VSUBPS       Y13, Y12, Y12
+	VFMADD231PS  Y12, Y12, Y10
+	VMULPS       Y8, Y6, Y12
+	VROUNDPS     $0x00, Y12, Y13
+	VSUBPS       Y13, Y12, Y12
+	VFMADD231PS  Y12, Y12, Y11
+	VADDPS       Y11, Y10, Y10
+	VEXTRACTF128 $0x01, Y10, X11
+	VADDPS       X11, X10, X10
+	VPERMILPS    $0x4e, X10, X11
+	VADDPS       X11, X10, X10
+	VPERMILPS    $0xb1, X10, X11
+	VADDPS       X11, X10, X10
+	VMULPS       square126<>+0(SB), Y9, Y9
+	VMULPS       square127<>+0(SB), Y10, Y10
+	VCMPPS       $0x11, X9, X10, X9
+	VBROADCASTSS X9, Y9
+	VBLENDVPS    Y9, Y2, Y0, Y2
+	VBLENDVPS    Y9, Y8, Y7, Y7
+	VDIVPS       Y2, Y1, Y8
+	VCMPPS       $0x11, infinity<>+0(SB), Y1, Y2
+	VCMPPS       $0x11, infinity<>+0(SB), Y7, Y1
+	VPAND        Y2, Y1, Y1
+	VPAND        Y1, Y8, Y8
+	VPANDN       nan<>+0(SB), Y2, Y2
+	VPOR         Y2, Y8, Y8
+	VMOVSS       X8, (DX)
+	VMULPS       Y7, Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPAND        Y1, Y3, Y3
+	VMULPS       Y7, Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VPAND        Y1, Y4, Y4
+	VMULPS       Y7, Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VPAND        Y1, Y5, Y5
+	VMULPS       Y7, Y6, Y6
 	VCVTPS2DQ    Y6, Y6
-	VPAND        Y4, Y6, Y6
-	VMULPS       Y10, Y7, Y7
-	VCVTPS2DQ    Y7, Y7
-	VPAND        Y4, Y7, Y7
-	VMULPS       Y10, Y8, Y8
-	VCVTPS2DQ    Y8, Y8
-	VPAND        Y4, Y8, Y8
-	VMULPS       Y10, Y9, Y9
-	VCVTPS2DQ    Y9, Y9
-	VPAND        Y4, Y9, Y9
-	VPADDD       Y7, Y6, Y4
-	VPADDD       Y9, Y8, Y5
-	VPHADDD      Y5, Y4, Y4
-	VPHADDD      Y4, Y4, Y4
-	VEXTRACTI128 $0x01, Y4, X5
-	VPADDD       X5, X4, X4
-	VMOVQ        X4, (BX)
-	VPACKSSDW    Y7, Y6, Y6
-	VPACKSSDW    Y9, Y8, Y8
-	VPACKSSWB    Y8, Y6, Y6
-	VPERMD       Y6, Y3, Y6
-	VMOVDQU      Y6, (AX)
+	VPAND        Y1, Y6, Y6
+	VPADDD       Y4, Y3, Y1
+	VPADDD       Y6, Y5, Y2
+	VPHADDD      Y2, Y1, Y1
+	VPHADDD      Y1, Y1, Y1
+	VEXTRACTI128 $0x01, Y1, X2
+	VPADDD       X2, X1, X1
+	VMOVQ        X1, (BX)
+	VPACKSSDW    Y4, Y3, Y3
+	VPACKSSDW    Y6, Y5, Y5
+	VPACKSSWB    Y5, Y3, Y3
+	VMOVUPS      packOrder<>+0(SB), Y1
+	VPERMD       Y3, Y1, Y3
+	VMOVDQU      Y3, (AX)
 	ADDQ         $0x20, AX
 	ADDQ         $0x00000080, CX
 	ADDQ         $0x04, DX
@@ -5645,6 +5697,36 @@ DATA packOrder<>+24(SB)/4, $0x00000003
 DATA packOrder<>+28(SB)/4, $0x00000007
 GLOBL packOrder<>(SB), RODATA|NOPTR, $32
 
+DATA limit126<>+0(SB)/4, $0x42fc0000
+DATA limit126<>+4(SB)/4, $0x42fc0000
+DATA limit126<>+8(SB)/4, $0x42fc0000
+DATA limit126<>+12(SB)/4, $0x42fc0000
+DATA limit126<>+16(SB)/4, $0x42fc0000
+DATA limit126<>+20(SB)/4, $0x42fc0000
+DATA limit126<>+24(SB)/4, $0x42fc0000
+DATA limit126<>+28(SB)/4, $0x42fc0000
+GLOBL limit126<>(SB), RODATA|NOPTR, $32
+
+DATA square126<>+0(SB)/4, $0x46781000
+DATA square126<>+4(SB)/4, $0x46781000
+DATA square126<>+8(SB)/4, $0x46781000
+DATA square126<>+12(SB)/4, $0x46781000
+DATA square126<>+16(SB)/4, $0x46781000
+DATA square126<>+20(SB)/4, $0x46781000
+DATA square126<>+24(SB)/4, $0x46781000
+DATA square126<>+28(SB)/4, $0x46781000
+GLOBL square126<>(SB), RODATA|NOPTR, $32
+
+DATA square127<>+0(SB)/4, $0x467c0400
+DATA square127<>+4(SB)/4, $0x467c0400
+DATA square127<>+8(SB)/4, $0x467c0400
+DATA square127<>+12(SB)/4, $0x467c0400
+DATA square127<>+16(SB)/4, $0x467c0400
+DATA square127<>+20(SB)/4, $0x467c0400
+DATA square127<>+24(SB)/4, $0x467c0400
+DATA square127<>+28(SB)/4, $0x467c0400
+GLOBL square127<>(SB), RODATA|NOPTR, $32
+
 DATA nan<>+0(SB)/4, $0x7fc00000
 DATA nan<>+4(SB)/4, $0x7fc00000
 DATA nan<>+8(SB)/4, $0x7fc00000
@@ -5664,61 +5746,59 @@ TEXT ·quantizeInt16AVX2(SB), NOSPLIT, $0-40
 	MOVQ    sums+16(FP), BX
 	MOVQ    blocks+32(FP), SI
 	VMOVUPS limitInt16<>+0(SB), Y0
-	VMOVUPS magnitude<>+0(SB), Y1
-	VMOVUPS infinity<>+0(SB), Y2
 
 loop:
-	VMOVUPS      (CX), Y5
-	VPAND        Y1, Y5, Y3
-	VMOVUPS      32(CX), Y6
-	VPAND        Y1, Y6, Y4
-	VPMAXUD      Y4, Y3, Y3
-	VMOVUPS      64(CX), Y7
-	VPAND        Y1, Y7, Y4
-	VPMAXUD      Y4, Y3, Y3
-	VMOVUPS      96(CX), Y8
-	VPAND        Y1, Y8, Y4
-	VPMAXUD      Y4, Y3, Y3
-	VPERM2F128   $0x01, Y3, Y3, Y4
-	VPMAXUD      Y4, Y3, Y3
-	VPSHUFD      $0x4e, Y3, Y4
-	VPMAXUD      Y4, Y3, Y3
-	VPSHUFD      $0xb1, Y3, Y4
-	VPMAXUD      Y4, Y3, Y3
-	VDIVPS       Y3, Y0, Y9
-	VDIVPS       Y0, Y3, Y10
-	VCMPPS       $0x11, Y2, Y3, Y4
-	VCMPPS       $0x11, Y2, Y9, Y3
-	VPAND        Y4, Y3, Y3
-	VPAND        Y3, Y10, Y10
-	VPANDN       nan<>+0(SB), Y4, Y4
-	VPOR         Y4, Y10, Y10
-	VMOVSS       X10, (DX)
-	VMULPS       Y9, Y5, Y5
+	VMOVUPS      (CX), Y3
+	VPAND        magnitude<>+0(SB), Y3, Y1
+	VMOVUPS      32(CX), Y4
+	VPAND        magnitude<>+0(SB), Y4, Y2
+	VPMAXUD      Y2, Y1, Y1
+	VMOVUPS      64(CX), Y5
+	VPAND        magnitude<>+0(SB), Y5, Y2
+	VPMAXUD      Y2, Y1, Y1
+	VMOVUPS      96(CX), Y6
+	VPAND        magnitude<>+0(SB), Y6, Y2
+	VPMAXUD      Y2, Y1, Y1
+	VPERM2F128   $0x01, Y1, Y1, Y2
+	VPMAXUD      Y2, Y1, Y1
+	VPSHUFD      $0x4e, Y1, Y2
+	VPMAXUD      Y2, Y1, Y1
+	VPSHUFD      $0xb1, Y1, Y2
+	VPMAXUD      Y2, Y1, Y1
+	VDIVPS       Y1, Y0, Y7
+	VDIVPS       Y0, Y1, Y8
+	VCMPPS       $0x11, infinity<>+0(SB), Y1, Y2
+	VCMPPS       $0x11, infinity<>+0(SB), Y7, Y1
+	VPAND        Y2, Y1, Y1
+	VPAND        Y1, Y8, Y8
+	VPANDN       nan<>+0(SB), Y2, Y2
+	VPOR         Y2, Y8, Y8
+	VMOVSS       X8, (DX)
+	VMULPS       Y7, Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPAND        Y1, Y3, Y3
+	VMULPS       Y7, Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VPAND        Y1, Y4, Y4
+	VMULPS       Y7, Y5, Y5
 	VCVTPS2DQ    Y5, Y5
-	VPAND        Y3, Y5, Y5
-	VMULPS       Y9, Y6, Y6
+	VPAND        Y1, Y5, Y5
+	VMULPS       Y7, Y6, Y6
 	VCVTPS2DQ    Y6, Y6
-	VPAND        Y3, Y6, Y6
-	VMULPS       Y9, Y7, Y7
-	VCVTPS2DQ    Y7, Y7
-	VPAND        Y3, Y7, Y7
-	VMULPS       Y9, Y8, Y8
-	VCVTPS2DQ    Y8, Y8
-	VPAND        Y3, Y8, Y8
-	VPADDD       Y6, Y5, Y3
-	VPADDD       Y8, Y7, Y4
-	VPHADDD      Y4, Y3, Y3
-	VPHADDD      Y3, Y3, Y3
-	VEXTRACTI128 $0x01, Y3, X4
-	VPADDD       X4, X3, X3
-	VMOVQ        X3, (BX)
+	VPAND        Y1, Y6, Y6
+	VPADDD       Y4, Y3, Y1
+	VPADDD       Y6, Y5, Y2
+	VPHADDD      Y2, Y1, Y1
+	VPHADDD      Y1, Y1, Y1
+	VEXTRACTI128 $0x01, Y1, X2
+	VPADDD       X2, X1, X1
+	VMOVQ        X1, (BX)
+	VPACKSSDW    Y4, Y3, Y3
 	VPACKSSDW    Y6, Y5, Y5
-	VPACKSSDW    Y8, Y7, Y7
+	VPERMQ       $0xd8, Y3, Y3
 	VPERMQ       $0xd8, Y5, Y5
-	VPERMQ       $0xd8, Y7, Y7
-	VMOVDQU      Y5, (AX)
-	VMOVDQU      Y7, 32(AX)
+	VMOVDQU      Y3, (AX)
+	VMOVDQU      Y5, 32(AX)
 	ADDQ         $0x40, AX
 	ADDQ         $0x00000080, CX
 	ADDQ         $0x04, DX

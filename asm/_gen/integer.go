@@ -332,6 +332,48 @@ func intAVX2(kind avx2Products, cols int) {
 	RET()
 }
 
+// chooseLimit gives 126 or 127 as quantizeGeneric chooses between them, in all
+// places, and the inverse that belongs to it.
+func chooseLimit(v [4]VecVirtual, most, limit, inverse VecVirtual) VecVirtual {
+	// loss is the sum of squares of what rounding takes away.
+	loss := func(inverse VecVirtual) VecVirtual {
+		var lanes [2]VecVirtual
+		for i := range v {
+			r, n := YMM(), YMM()
+			VMULPS(inverse, v[i], r)
+			VROUNDPS(Imm(0), r, n)
+			VSUBPS(n, r, r)
+			if i < 2 {
+				VMULPS(r, r, r)
+				lanes[i] = r
+			} else {
+				VFMADD231PS(r, r, lanes[i-2])
+			}
+		}
+		// Fold.
+		t, x := XMM(), lanes[0].AsX()
+		VADDPS(lanes[1], lanes[0], lanes[0])
+		VEXTRACTF128(Imm(1), lanes[0], t)
+		VADDPS(t, x, x)
+		VPERMILPS(Imm(0x4e), x, t)
+		VADDPS(t, x, x)
+		VPERMILPS(Imm(0xb1), x, t)
+		VADDPS(t, x, x)
+		return lanes[0]
+	}
+	other, otherInverse, better := YMM(), YMM(), YMM()
+	VMOVUPS(vector("limit126", 0x42fc0000), other)
+	VDIVPS(most, other, otherInverse)
+	a, b := loss(inverse), loss(otherInverse)
+	VMULPS(vector("square126", 0x46781000), a, a)
+	VMULPS(vector("square127", 0x467c0400), b, b)
+	VCMPPS(Imm(0x11), a.AsX(), b.AsX(), better.AsX())
+	VBROADCASTSS(better.AsX(), better)
+	VBLENDVPS(better, other, limit, other)
+	VBLENDVPS(better, otherInverse, inverse, inverse)
+	return other
+}
+
 // quantizeAVX2 writes the kernel that quantises blocks of 32 elements to 8 or
 // 16 bits, step by step as quantizeGeneric does.
 func quantizeAVX2(bits int) {
@@ -348,14 +390,13 @@ func quantizeAVX2(bits int) {
 		return v
 	}
 	limit := constant(vector(fmt.Sprintf("limitInt%d", bits), map[int]uint32{8: 0x42fe0000, 16: 0x46fffe00}[bits]))
-	magnitude, infinity := constant(vector("magnitude", 0x7fffffff)), constant(vector("infinity", 0x7f800000))
-	var order VecVirtual
+	magnitude, infinity := vector("magnitude", 0x7fffffff), vector("infinity", 0x7f800000)
+	var order Mem
 	if bits == 8 {
-		m := GLOBL("packOrder", RODATA|NOPTR)
+		order = GLOBL("packOrder", RODATA|NOPTR)
 		for i, from := range []uint32{0, 4, 1, 5, 2, 6, 3, 7} {
 			DATA(4*i, U32(from))
 		}
-		order = constant(m)
 	}
 	Label("loop")
 	var v [4]VecVirtual
@@ -380,6 +421,9 @@ func quantizeAVX2(bits int) {
 	inverse, scale, finite, keep := YMM(), YMM(), YMM(), YMM()
 	const less = 0x11 // false for NaN
 	VDIVPS(most, limit, inverse)
+	if bits == 8 {
+		limit = chooseLimit(v, most, limit, inverse)
+	}
 	VDIVPS(limit, most, scale)
 	VCMPPS(Imm(less), infinity, most, finite)
 	VCMPPS(Imm(less), infinity, inverse, keep)
@@ -409,7 +453,7 @@ func quantizeAVX2(bits int) {
 	VPACKSSDW(v[3], v[2], v[2])
 	if bits == 8 {
 		VPACKSSWB(v[2], v[0], v[0])
-		VPERMD(v[0], order, v[0])
+		VPERMD(v[0], constant(order), v[0])
 		VMOVDQU(v[0], Mem{Base: q})
 		ADDQ(Imm(32), q)
 	} else {
