@@ -21,6 +21,7 @@ type golden struct {
 	Conversation string
 	Messages     []struct{ Role, Content string }
 	Prompt       bool `json:"add_generation_prompt"`
+	Thinking     bool `json:"enable_thinking"`
 	Text         *string
 	Error        string
 }
@@ -37,7 +38,7 @@ func variables(g *golden) map[string]any {
 	}
 	return map[string]any{
 		"messages": messages, "tools": nil, "documents": nil, "add_generation_prompt": g.Prompt,
-		"bos_token": "<s>", "eos_token": "</s>", "enable_thinking": false,
+		"bos_token": "<s>", "eos_token": "</s>", "enable_thinking": g.Thinking,
 	}
 }
 

@@ -1,10 +1,15 @@
 """Renders templates/*.jinja, and snippets, with Jinja2 as transformers does,
 into golden.json.
 
+The templates were written for these tests. Some write turns with the marks of a
+well-known family, in a way of their own: none is the published template of a
+model.
+
 Needs Python with jinja2 3.1. Run in this folder: python3 golden.py
 """
 import datetime
 import glob
+import itertools
 import json
 import os
 
@@ -118,12 +123,14 @@ for path in sorted(glob.glob("templates/*.jinja")):
     with open(path, newline="") as f:
         template = env.from_string(f.read())
     for conversation, messages in CONVERSATIONS.items():
-        for prompt in (True, False):
+        for prompt, thinking in itertools.product((True, False), (False, True) if name == "thinking" else (False,)):
             row = {"template": name, "conversation": conversation, "messages": messages, "add_generation_prompt": prompt}
+            if thinking:
+                row["enable_thinking"] = True
             try:
                 row["text"] = template.render(
                     messages=messages, tools=None, documents=None, add_generation_prompt=prompt,
-                    bos_token="<s>", eos_token="</s>", enable_thinking=False,
+                    bos_token="<s>", eos_token="</s>", enable_thinking=thinking,
                 )
             except jinja2.exceptions.TemplateError as e:
                 row["error"] = str(e)
