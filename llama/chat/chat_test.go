@@ -34,6 +34,9 @@ func chatModel(t testing.TB, more ...gguf.KV) (*gguf.File, *token.Tokenizer) {
 	defer from.Close()
 	var kvs []gguf.KV
 	for _, key := range from.Keys() {
+		if slices.ContainsFunc(more, func(kv gguf.KV) bool { return kv.Key == key }) {
+			continue
+		}
 		v, _ := from.Get(key)
 		switch key {
 		case "tokenizer.ggml.tokens":
@@ -232,6 +235,87 @@ func TestEncodedAsOneText(t *testing.T) {
 			got = got[1:]
 		}
 		assert.Equal(t, want, got, name)
+	}
+}
+
+// The beginning of an answer stands behind what the template writes for the
+// generation, whatever that is, and is the assistant's.
+func TestPrefill(t *testing.T) {
+	for _, x := range []struct{ template, want string }{
+		{"chatml", "<|im_start|>assistant\n"}, {"headers", "<|end_header_id|>\n\n"}, {"inst-sys", " [/INST]"}, {"inst", "[/INST]"},
+		{"turns", "<start_of_turn>model\n"}, {"turns-parts", "<start_of_turn>model\n"}, {"pipes-loop", "<|assistant|>\n"},
+		{"thinking", "<think>\n\n</think>\n\n"}, {"fullwidth", "<｜Assistant｜><think>\n"}, {"generation", "<a>"},
+	} {
+		f := family(t, x.template)
+		c := say(User, "Hi")
+		bare, err := f.Prompt(context.Background(), c, march)
+		require.NoError(t, err)
+		c.Prefill = "Well <|im_end|>"
+		p, err := f.Prompt(context.Background(), c, march)
+		require.NoError(t, err)
+		assert.Equal(t, bare.Text+c.Prefill, p.Text, x.template)
+		assert.True(t, strings.HasSuffix(bare.Text, x.want), "%s: %q", x.template, bare.Text)
+		assert.Equal(t, len(bare.Text), p.Prefill.Start)
+		for _, role := range p.Roles[p.Prefill.From:] {
+			assert.Equal(t, llama.RoleAssistant, role)
+		}
+		// What it spells is text.
+		for _, x := range p.Tokens[p.Prefill.From:] {
+			assert.False(t, f.tok.IsControl(x.ID))
+		}
+		checkPrompt(t, f, p, c)
+	}
+}
+
+// Thinking is switched off where a template has the choice, unless asked for.
+func TestThinking(t *testing.T) {
+	f := family(t, "thinking")
+	p, err := f.Prompt(context.Background(), say(User, "Hi"), march)
+	require.NoError(t, err)
+	assert.True(t, strings.HasSuffix(p.Text, "<|im_start|>assistant\n<think>\n\n</think>\n\n"), p.Text)
+	o := march
+	o.Thinking = true
+	p, err = f.Prompt(context.Background(), say(User, "Hi"), o)
+	require.NoError(t, err)
+	assert.True(t, strings.HasSuffix(p.Text, "<|im_start|>assistant\n"), p.Text)
+	p, err = family(t, "roles").Prompt(context.Background(), say(User, "Hi"), o)
+	require.NoError(t, err)
+	assert.Contains(t, p.Text, "It is March 09, 2025.\nThink before you answer.")
+	assert.True(t, p.Dated)
+}
+
+// BOS comes once, whoever writes it: the template, the tokenizer, or both.
+func TestOneBOS(t *testing.T) {
+	for _, x := range []struct {
+		template string
+		adds     bool
+		want     int
+	}{
+		{"{{ bos_token }}{{ messages[0].content }}", true, 1}, {"{{ bos_token }}{{ messages[0].content }}", false, 1},
+		{"{{ messages[0].content }}", true, 1}, {"{{ messages[0].content }}", false, 0},
+	} {
+		file, tok := chatModel(t, gguf.KV{Key: "tokenizer.chat_template", Value: gguf.Scalar(x.template)},
+			gguf.KV{Key: "tokenizer.ggml.add_bos_token", Value: gguf.Scalar(x.adds)})
+		format, err := FromGGUF(file, tok, "")
+		require.NoError(t, err)
+		for _, no := range []bool{false, true} {
+			o := march
+			o.NoBOS = no
+			p, err := format.Prompt(context.Background(), say(User, "<s>Hi"), o) // its own is text
+			require.NoError(t, err)
+			bos, _ := tok.BOS()
+			n := 0
+			for _, x := range p.Tokens {
+				if x.ID == bos {
+					n++
+				}
+			}
+			want := x.want
+			if no {
+				want = 0
+			}
+			assert.Equal(t, want, n, "%s, adds %v, NoBOS %v", x.template, x.adds, no)
+		}
 	}
 }
 
