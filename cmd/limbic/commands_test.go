@@ -131,6 +131,7 @@ func TestInfoOfFilesThatCannotRun(t *testing.T) {
 func TestKinds(t *testing.T) {
 	for name, want := range map[string]string{
 		"blk.3.attn_q.weight": "attn_q", "blk.12.attn_q.bias": "attn_q.bias", "output.weight": "output",
+		"blk.3.ffn_up.7.weight": "ffn_up", "blk.3.ffn_up.x.weight": "ffn_up.x",
 		"blk.x.attn_q.weight": "blk.x.attn_q", "blk.": "blk.", "": "",
 	} {
 		assert.Equal(t, want, kindOf(name))
