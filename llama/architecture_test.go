@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -69,6 +70,37 @@ func TestGoldenArchitectures(t *testing.T) {
 			m := s.model(t)
 			require.Equal(t, goldenArchitectures[name], variant{}.run(t, m, text(m, 70, 0)).both())
 		})
+	}
+}
+
+// loosen gives each expert tensors of its own, as the first files of mixtures
+// have them.
+func (f *modelFile) loosen() {
+	for name, stacked := range f.tensors {
+		stem, ok := strings.CutSuffix(name, "_exps.weight")
+		if !ok {
+			continue
+		}
+		delete(f.tensors, name)
+		experts := stacked.Dims[2]
+		for e := range experts {
+			one := gguf.TensorData{Name: fmt.Sprintf("%s.%d.weight", stem, e), Type: stacked.Type, Dims: stacked.Dims[:2]}
+			one.Data = stacked.Data[e*len(stacked.Data)/experts : (e+1)*len(stacked.Data)/experts]
+			f.tensors[one.Name] = one
+		}
+	}
+}
+
+// A mixture whose experts have a tensor each is the mixture whose experts lie in
+// one.
+func TestLooseExperts(t *testing.T) {
+	for _, name := range []string{"llama mixture", "qwen3moe"} {
+		f := smallArchitectures[name].file()
+		f.loosen()
+		m, err := f.load(t)
+		require.NoError(t, err)
+		require.Equal(t, goldenArchitectures[name], variant{}.run(t, m, text(m, 70, 0)).both())
+		require.NoError(t, m.Close())
 	}
 }
 
@@ -434,6 +466,10 @@ func TestLoadRefusesArchitectures(t *testing.T) {
 		"other gate":           {"qwen3moe", number("qwen3moe.expert_gating_func", 2), true, `key "qwen3moe.expert_gating_func": 2 is not supported`},
 		"transposed experts":   {"qwen3moe", dims("blk.1.ffn_up_exps.weight", 64, 5, 96), false, `tensor "blk.1.ffn_up_exps.weight": has dimensions [64 5 96], want 64 by 96 for each of 5 experts`},
 		"flat experts":         {"qwen3moe", dims("blk.1.ffn_down_exps.weight", 96, 64*5), false, `tensor "blk.1.ffn_down_exps.weight": has dimensions [96 320]`},
+		"loose, one missing":   {"qwen3moe", both((*modelFile).loosen, remove("blk.1.ffn_up.3.weight")), false, `tensor "blk.1.ffn_up.3.weight": missing`},
+		"loose, one too many":  {"qwen3moe", both((*modelFile).loosen, zero("blk.1.ffn_up.5.weight", 64)), true, `tensor "blk.1.ffn_up.5.weight": a tensor that this architecture does not use`},
+		"loose and stacked":    {"qwen3moe", zero("blk.0.ffn_down.0.weight", 64), true, `tensor "blk.0.ffn_down.0.weight": a tensor that this architecture does not use`},
+		"loose, flat":          {"qwen3moe", both((*modelFile).loosen, dims("blk.0.ffn_gate.2.weight", 96, 64)), false, `tensor "blk.0.ffn_gate.2.weight": has 64 rows of 96 elements, want 96 rows of 64`},
 		"no router":            {"qwen3moe", remove("blk.0.ffn_gate_inp.weight"), false, `tensor "blk.0.ffn_gate_inp.weight": missing`},
 		"not causal":           {"qwen2", set("qwen2.attention.causal", gguf.Scalar(false)), true, `key "qwen2.attention.causal": 0 is not supported`},
 		"no bias":              {"qwen2", remove("blk.1.attn_k.bias"), false, `tensor "blk.1.attn_k.bias": missing`},

@@ -92,6 +92,14 @@ const (
 // maxScale bounds factors to what float32 arithmetic can bear.
 const maxScale = 1e6
 
+// noModels are values of general.type of files that say an architecture and are
+// no models by themselves.
+var noModels = map[string]string{
+	"adapter": "an adapter (LoRA) for a model",
+	"mmproj":  "the part of a model that reads images or sound",
+	"imatrix": "what helps to quantise a model",
+}
+
 // ConfigOf reads the shape of a model from the metadata of its file. Errors
 // name the file and the key.
 func ConfigOf(f *gguf.File) (Config, error) {
@@ -100,6 +108,11 @@ func ConfigOf(f *gguf.File) (Config, error) {
 		return Config{}, err
 	}
 	k := keys{file: f, arch: arch}
+	if what, err := f.StringOr("general.type", "model"); err != nil {
+		return Config{}, err
+	} else if part, ok := noModels[what]; ok {
+		return Config{}, k.errorf("key %q: the file holds %s, and no model: that is %w", "general.type", part, ErrUnsupported)
+	}
 	var known bool
 	c := Config{Architecture: arch, rotates: true}
 	if c.arch, known = architectures[arch]; !known {

@@ -1,7 +1,9 @@
 package llama
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/limbic-go/limbic/asm"
 	"github.com/limbic-go/limbic/tensor"
@@ -30,6 +32,20 @@ func (m *mixture) resize(c *Config, n int) {
 	m.shares = resize(m.shares, n)
 	m.in = resize(m.in, n*padded(c.Width))
 	m.out = resize(m.out, n*padded(c.Width))
+}
+
+// looseExperts reads the matrices of experts that have a tensor each, as the
+// first files of Mixtral do: blk.0.ffn_gate.7.weight is what later files have in
+// blk.0.ffn_gate_exps.weight. It reports whether the file has such.
+func (l *loader) looseExperts(c *Config, stacked string, rows, cols int, set func(e int, x linear)) bool {
+	name := func(e int) string { return fmt.Sprintf("%s.%d", strings.TrimSuffix(stacked, "_exps"), e) }
+	if l.has(stacked+".weight") || !l.has(name(0)+".weight") {
+		return false
+	}
+	for e := range c.Experts {
+		set(e, l.linears(name(e), cols, rows)[0])
+	}
+	return true
 }
 
 // runExperts computes a mixture of experts (Shazeer et al., "Outrageously Large

@@ -348,11 +348,14 @@ func (l *loader) block(c *Config, prefix string) (b block) {
 }
 
 // experts reads the feed-forward layers of a mixture, which lie one behind the
-// other in tensors of three dimensions.
+// other in tensors of three dimensions, or each in tensors of its own.
 func (l *loader) experts(c *Config, prefix string) []feedForward {
 	all := make([]feedForward, c.Experts)
 	read := func(name string, rows, cols int, set func(f *feedForward, x linear)) {
 		name = prefix + name
+		if l.looseExperts(c, name, rows, cols, func(e int, x linear) { set(&all[e], x) }) {
+			return
+		}
 		if t, ok := l.file.Tensor(name + ".weight"); ok && (len(t.Dims) != 3 || t.Dims[2] != c.Experts) {
 			l.fail(name+".weight", fmt.Errorf("has dimensions %v, want %d by %d for each of %d experts", t.Dims, cols, rows, c.Experts))
 			return

@@ -465,6 +465,9 @@ func TestLoadRefuses(t *testing.T) {
 	}{
 		"no architecture":       {remove("general.architecture"), false, []string{`key "general.architecture"`}},
 		"other architecture":    {set("general.architecture", gguf.Scalar("mamba")), true, []string{`"mamba" is not supported`, "(supported: gemma2, gemma3, granite, llama, olmo2, phi3, qwen2, qwen3, qwen3moe, smollm3)"}},
+		"an adapter":            {set("general.type", gguf.Scalar("adapter")), true, []string{`key "general.type": the file holds an adapter (LoRA) for a model, and no model`}},
+		"a projector":           {set("general.type", gguf.Scalar("mmproj")), true, []string{`the part of a model that reads images or sound`}},
+		"number as type":        {set("general.type", gguf.Scalar(uint32(1))), false, []string{`key "general.type"`}},
 		"number as name":        {set("general.name", gguf.Scalar(uint32(1))), false, []string{`key "general.name"`}},
 		"experts":               {number("expert_count", 8), false, []string{`key "llama.expert_used_count"`}},
 		"rope scaling":          {set("llama.rope.scaling.type", gguf.Scalar("dynamic")), true, []string{`key "llama.rope.scaling.type": rope scaling "dynamic" is not supported (supported: none, linear, yarn, longrope)`}},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"math"
 	"os"
@@ -12,6 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/limbic-go/limbic/llama"
+	"github.com/limbic-go/limbic/llama/gguf"
+	"github.com/limbic-go/limbic/tensor"
 	"github.com/limbic-go/limbic/tensor/npy"
 	"github.com/limbic-go/limbic/tensor/safetensors"
 )
@@ -133,9 +136,40 @@ func TestInfoOfFilesThatCannotRun(t *testing.T) {
 	}
 }
 
+// Files of well-known families that limbic does not run say so in one line,
+// whatever is asked of them, and are described as far as they go.
+func TestOtherFamilies(t *testing.T) {
+	for _, arch := range []string{
+		"gemma", "gemma3n", "gemma4", "llama4", "mistral3", "qwen2moe", "qwen3next", "gpt-oss", "deepseek2", "glm4", "command-r", "cohere2",
+		"granitemoe", "granitehybrid", "olmo", "olmoe", "phi2", "phimoe", "stablelm", "starcoder2", "internlm2", "mpt", "bloom",
+		"gpt2", "gptj", "gptneox", "falcon", "falcon-h1", "mamba", "mamba2", "rwkv7", "jamba", "lfm2", "bert", "clip", "t5",
+	} {
+		var b bytes.Buffer
+		require.NoError(t, gguf.Encode(&b, []gguf.KV{
+			{Key: "general.architecture", Value: gguf.Scalar(arch)}, {Key: arch + ".block_count", Value: gguf.Scalar(uint32(2))},
+		}, []gguf.TensorData{{Name: "blk.0.x.weight", Type: tensor.F32, Dims: []int{1}, Data: make([]byte, 4)}}, gguf.EncodeOptions{}))
+		path := filepath.Join(t.TempDir(), "m.gguf")
+		require.NoError(t, os.WriteFile(path, b.Bytes(), 0o600))
+		says := `m.gguf: architecture "` + arch + `" is not supported (supported: gemma2, `
+		limbic("generate", path, "x").fails(t, exitFailed, says)
+		info := okJSON[infoResult](t, "info", path)
+		assert.False(t, info.Runnable)
+		assert.Contains(t, info.Reason, `architecture "`+arch+`" is not supported`)
+		assert.Equal(t, arch, info.Architecture)
+		assert.Equal(t, uint64(2), *info.Blocks)
+		assert.Contains(t, ok(t, "info", path), `no: architecture "`+arch+`" is not supported`)
+	}
+	for _, kind := range []string{"gemma3n", "llama4", "deepseek_v3", "phi4mm", "mamba", "falcon", "gpt2", "gpt_neox", "stablelm", "cohere", "gpt_oss"} {
+		dir := t.TempDir()
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "config.json"), []byte(`{"model_type":"`+kind+`"}`), 0o600))
+		limbic("info", dir).fails(t, exitFailed, filepath.Join(dir, "config.json")+`: "model_type": "`+kind+`" is not supported (supported: gemma2, `)
+	}
+}
+
 func TestKinds(t *testing.T) {
 	for name, want := range map[string]string{
 		"blk.3.attn_q.weight": "attn_q", "blk.12.attn_q.bias": "attn_q.bias", "output.weight": "output",
+		"blk.3.ffn_up.7.weight": "ffn_up", "blk.3.ffn_up.x.weight": "ffn_up.x",
 		"blk.x.attn_q.weight": "blk.x.attn_q", "blk.": "blk.", "": "",
 	} {
 		assert.Equal(t, want, kindOf(name))

@@ -355,3 +355,18 @@ func finite(what string, x float64) error {
 	}
 	return nil
 }
+
+// notEmpty refuses flags that are given with an empty value.
+func notEmpty(cmd *cobra.Command, names ...string) error {
+	for _, name := range names {
+		if f := cmd.Flags().Lookup(name); f.Changed && f.Value.String() == "" {
+			return usagef("--%s is empty", name)
+		}
+	}
+	return nil
+}
+
+// unknownValue refuses the value of a flag that is none of the known ones.
+func unknownValue(flag, value string, known []string) error {
+	return usagef("--%s %s is not known: %s", flag, abbreviated(value), strings.Join(known, ", "))
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -98,7 +99,7 @@ is complete or not there. FOLDER may also be a GGUF file that is not quantised.`
 			}
 			defer f.Close()
 			if same(f, args[1]) {
-				return usagef("OUT.gguf %s is the file that is to be converted", args[1])
+				return usagef("OUT.gguf %s is a file of the model that is to be converted", args[1])
 			}
 			// What limbic cannot run may be converted wrongly.
 			if err := llama.Check(f); err != nil {
@@ -146,12 +147,14 @@ is complete or not there. FOLDER may also be a GGUF file that is not quantised.`
 // same reports whether a file to be written is the one, or one of those, that a
 // model is read from.
 func same(f *gguf.File, out string) bool {
-	a, err := os.Stat(f.Path)
+	written, err := os.Stat(out)
 	if err != nil {
 		return false
 	}
-	b, err := os.Stat(out)
-	return err == nil && os.SameFile(a, b)
+	return slices.ContainsFunc(f.Files(), func(path string) bool {
+		read, err := os.Stat(path)
+		return err == nil && os.SameFile(read, written)
+	})
 }
 
 // describeConverted describes the file that was written.

@@ -1,12 +1,16 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/limbic-go/limbic/llama/gguf"
 )
 
 func TestConvert(t *testing.T) {
@@ -48,13 +52,23 @@ func TestConvertErrors(t *testing.T) {
 		{[]string{exampleFolder, out, "x"}, exitUsage, `unexpected argument "x"`},
 		{[]string{exampleFolder, out, "--type", "q4_k"}, exitUsage, "none of f32, f16, bf16, q8_0 and q4_0"},
 		{[]string{exampleFolder, filepath.Join(dir, "model.safetensors")}, exitUsage, "does not end in .gguf"},
-		{[]string{tiedModel, tiedModel}, exitUsage, "is the file that is to be converted"},
+		{[]string{tiedModel, tiedModel}, exitUsage, "is a file of the model that is to be converted"},
 		{[]string{dir, out}, exitFailed, "a folder is only a model if it has a config.json"},
 		{[]string{exampleFolder, filepath.Join(dir, "nope", "m.gguf")}, exitFailed, "nope"},
 		{[]string{testModel, out, "--type", "f16"}, exitFailed, "converting that again would lose precision"},
 	} {
 		limbic(append([]string{"convert"}, c.args...)...).fails(t, c.status, c.part)
 	}
+	// No part of a split file is written over either.
+	parts := t.TempDir()
+	var paths []string
+	for i := range 2 {
+		var b bytes.Buffer
+		require.NoError(t, gguf.Encode(&b, []gguf.KV{{Key: "split.no", Value: gguf.Scalar(uint16(i))}, {Key: "split.count", Value: gguf.Scalar(uint16(2))}}, nil, gguf.EncodeOptions{}))
+		paths = append(paths, filepath.Join(parts, fmt.Sprintf("m-%05d-of-00002.gguf", i+1)))
+		require.NoError(t, os.WriteFile(paths[i], b.Bytes(), 0o600))
+	}
+	limbic("convert", paths[0], paths[1]).fails(t, exitUsage, paths[1]+" is a file of the model that is to be converted")
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	limbicIn(ctx, "", "convert", exampleFolder, out).fails(t, exitInterrupted, "interrupted before "+out+" was complete")

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -57,10 +56,8 @@ func (f *geometryFlags) register(cmd *cobra.Command) {
 
 // check is called before anything is opened.
 func (f *geometryFlags) check(cmd *cobra.Command) error {
-	for _, name := range []string{"site", "model", "html"} {
-		if cmd.Flags().Changed(name) && cmd.Flags().Lookup(name).Value.String() == "" {
-			return usagef("--%s is empty", name)
-		}
+	if err := notEmpty(cmd, "site", "model", "html"); err != nil {
+		return err
 	}
 	var forms []string
 	for _, form := range probe.Forms() {
@@ -68,7 +65,7 @@ func (f *geometryFlags) check(cmd *cobra.Command) error {
 	}
 	switch {
 	case !slices.Contains(forms, f.form):
-		return usagef("--form %s is not known: %s", abbreviated(f.form), strings.Join(forms, ", "))
+		return unknownValue("form", f.form, forms)
 	case f.components < 1:
 		return usagef("--components %d is less than 1", f.components)
 	case cmd.Flags().Changed("clusters") && f.clusters < 1:

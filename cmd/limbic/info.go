@@ -270,13 +270,19 @@ func quantisationOf(f *gguf.File) quantisation {
 	return q
 }
 
-// kindOf is a tensor's name without its block and without ".weight":
-// "blk.3.attn_q.weight" is of the kind attn_q.
+// kindOf is a tensor's name without its block, its expert and ".weight":
+// "blk.3.attn_q.weight" is of the kind attn_q, "blk.3.ffn_up.7.weight" of
+// ffn_up.
 func kindOf(name string) string {
 	if rest, ok := strings.CutPrefix(name, "blk."); ok {
 		if block, kind, ok := strings.Cut(rest, "."); ok {
 			if _, err := strconv.Atoi(block); err == nil {
-				name = kind
+				name = strings.TrimSuffix(kind, ".weight")
+				if stem, expert, ok := strings.Cut(name, "."); ok {
+					if _, err := strconv.Atoi(expert); err == nil {
+						name = stem
+					}
+				}
 			}
 		}
 	}

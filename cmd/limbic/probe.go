@@ -72,13 +72,10 @@ const centerSet = "set:"
 
 // check is called before anything is opened.
 func (f *probeFlags) check(cmd *cobra.Command, json bool) error {
-	fs := cmd.Flags()
-	for name, value := range map[string]string{"site": f.site, "html": f.html, "out": f.out} {
-		if fs.Changed(name) && value == "" {
-			return usagef("--%s is empty", name)
-		}
+	err := notEmpty(cmd, "site", "html", "out")
+	if err != nil {
+		return err
 	}
-	var err error
 	if f.kind, err = probe.ParseScore(f.score); err != nil {
 		return usagef("--score: %w", unprefixed{err, "probe: "})
 	}
@@ -89,13 +86,13 @@ func (f *probeFlags) check(cmd *cobra.Command, json bool) error {
 		return usagef("--center %s: want neutral, grand, set:FILE or none", abbreviated(f.center))
 	}
 	if f.kind != probe.Centered {
-		if fs.Changed("center") {
+		if cmd.Flags().Changed("center") {
 			return usagef("--center is for --score centered; %s scores have no centre", f.kind)
 		}
 		f.center = "none"
 	}
 	f.names = nil
-	if fs.Changed("emotions") {
+	if cmd.Flags().Changed("emotions") {
 		for name := range strings.SplitSeq(f.emotions, ",") {
 			if name = strings.TrimSpace(name); name == "" {
 				return usagef("--emotions %s: a name is empty", abbreviated(f.emotions))
@@ -103,20 +100,20 @@ func (f *probeFlags) check(cmd *cobra.Command, json bool) error {
 			f.names = append(f.names, name)
 		}
 	}
-	switch many := fs.Changed("input"); {
+	switch many := cmd.Flags().Changed("input"); {
 	case f.top < 1:
 		return usagef("--top %d is less than 1", f.top)
 	case f.out != "" && strings.ToLower(filepath.Ext(f.out)) != ".npz":
 		return usagef("--out %s: the name must end in .npz", abbreviated(f.out))
 	case f.csv && !many:
 		return usagef("--csv needs --input")
-	case f.csv && fs.Changed("read"):
+	case f.csv && cmd.Flags().Changed("read"):
 		return usagef("--csv has a row for each token and no means, which --read is about")
 	case f.csv && json:
 		return usagef("--csv and --json exclude each other")
 	case many && (f.out != "" || f.html != ""):
 		return usagef("--out and --html are for one text; --input writes to standard output")
-	case many && fs.Changed("steer"):
+	case many && cmd.Flags().Changed("steer"):
 		return usagef("--steer is for one text, not for --input")
 	}
 	for _, path := range []string{f.out, f.html} {

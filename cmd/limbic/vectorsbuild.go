@@ -67,10 +67,8 @@ func (f *vectorsBuildFlags) register(cmd *cobra.Command) {
 
 // check is called before a model is opened.
 func (f *vectorsBuildFlags) check(cmd *cobra.Command) error {
-	for _, name := range []string{"sites", "out"} {
-		if cmd.Flags().Changed(name) && cmd.Flags().Lookup(name).Value.String() == "" {
-			return usagef("--%s is empty", name)
-		}
+	if err := notEmpty(cmd, "sites", "out"); err != nil {
+		return err
 	}
 	switch {
 	case f.from < 1:

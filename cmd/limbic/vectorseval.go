@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -47,13 +46,11 @@ func (f *vectorsEvalFlags) register(cmd *cobra.Command) {
 
 // check is called before anything is opened.
 func (f *vectorsEvalFlags) check(cmd *cobra.Command) error {
-	for _, name := range []string{"site", "stories"} {
-		if cmd.Flags().Changed(name) && cmd.Flags().Lookup(name).Value.String() == "" {
-			return usagef("--%s is empty", name)
-		}
+	if err := notEmpty(cmd, "site", "stories"); err != nil {
+		return err
 	}
 	if !slices.Contains(experiment.Centers(), f.center) {
-		return usagef("--center %s is not known: %s", abbreviated(f.center), strings.Join(experiment.Centers(), ", "))
+		return unknownValue("center", f.center, experiment.Centers())
 	}
 	return nil
 }

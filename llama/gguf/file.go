@@ -32,6 +32,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/limbic-go/limbic/internal/mmap"
 )
@@ -151,6 +152,19 @@ func (f *File) Close() error {
 // Size is the size in bytes of the file, or of all the files that it consists
 // of.
 func (f *File) Size() int64 { return f.size }
+
+// Files are the paths of all the files that the File is read from: the one that
+// it is, the parts of a split one, or those of a Source.
+func (f *File) Files() []string {
+	if f.origin != nil {
+		return slices.Clone(f.origin)
+	}
+	paths := []string{f.Path}
+	for _, part := range f.rest {
+		paths = append(paths, part.Path)
+	}
+	return paths
+}
 
 // Alignment is the alignment in bytes of tensors within the file.
 func (f *File) Alignment() int { return f.alignment }

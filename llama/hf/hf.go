@@ -37,7 +37,7 @@ const (
 	indexFile   = "model.safetensors.index.json"
 
 	maxConfig = 16 << 20
-	maxIndex  = 128 << 20
+	maxIndex  = 64 << 20
 )
 
 // Open opens a folder. The files must not be changed until File.Close. Errors

@@ -35,7 +35,7 @@ func (f *folder) vocabulary(c *config, rows int) ([]gguf.KV, error) {
 		most int64
 		to   *[]byte
 	}{
-		{"tokenizer.json", 256 << 20, &files.Tokenizer}, {"tokenizer_config.json", maxConfig, &files.Config},
+		{"tokenizer.json", 128 << 20, &files.Tokenizer}, {"tokenizer_config.json", maxConfig, &files.Config},
 		{"special_tokens_map.json", maxConfig, &files.SpecialTokens}, {"generation_config.json", maxConfig, &files.Generation},
 		{"chat_template.jinja", maxConfig, &files.ChatTemplate},
 	} {

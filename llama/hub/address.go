@@ -8,10 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/limbic-go/limbic/internal/atomicfile"
@@ -28,6 +30,14 @@ type addressPlace struct {
 	files []string // their paths
 }
 
+// maxAddressParts is how many parts a split file from an address may have.
+const maxAddressParts = 1000
+
+// splitName is the name of another part than the one that splitForm matched.
+func splitName(m []string, part int) string {
+	return fmt.Sprintf("%s-%05d-of-%s.gguf", m[1], part, m[3])
+}
+
 // addressPlace works out the place of an address, of all parts if it names one
 // part of a split file.
 func (s *Store) addressPlace(r Ref) (*addressPlace, error) {
@@ -40,15 +50,14 @@ func (s *Store) addressPlace(r Ref) (*addressPlace, error) {
 	}
 	p := &addressPlace{url: u, parts: []string{r.URL}}
 	if m := splitForm.FindStringSubmatch(u.Path); m != nil {
-		var n int
-		fmt.Sscanf(m[3], "%d", &n)
-		if n < 1 || n > 1000 {
+		n, err := strconv.Atoi(m[3])
+		if err != nil || n < 1 || n > maxAddressParts {
 			return nil, fmt.Errorf("has %d parts", n)
 		}
 		p.parts = nil
 		for i := 1; i <= n; i++ {
 			part := *u
-			part.Path, part.RawPath = fmt.Sprintf("%s-%05d-of-%s.gguf", m[1], i, m[3]), ""
+			part.Path, part.RawPath = splitName(m, i), ""
 			p.parts = append(p.parts, part.String())
 		}
 	}
@@ -115,19 +124,30 @@ func (s *Store) listAddresses() []Model {
 	for _, path := range paths {
 		n := readNote(path)
 		r, err := ParseRef(n.URL)
-		if err != nil || r.URL == "" {
+		if err != nil || r.URL == "" || n.SHA256 == "" { // without a hash: of a partial file
 			continue
 		}
-		// An address with a secret part has another key: then only the path
-		// refers to the model.
-		if m, err := s.findAddress(r); err == nil {
-			if m.Path+".json" == path {
-				all = append(all, m)
+		path = strings.TrimSuffix(path, ".json")
+		if m, err := s.findAddress(r); err == nil && m.Path == path {
+			all = append(all, m)
+			continue
+		}
+		// A further part of a split file; or an address with a secret part has
+		// another key: then only the path refers to the model.
+		place := &addressPlace{files: []string{path}}
+		if m := splitForm.FindStringSubmatch(filepath.Base(path)); m != nil {
+			place.files = nil
+			n, err := strconv.Atoi(m[3])
+			if m[2] != "00001" || err != nil || n > maxAddressParts {
+				continue
 			}
-		} else if info, err := os.Stat(strings.TrimSuffix(path, ".json")); err == nil && info.Mode().IsRegular() {
-			path = strings.TrimSuffix(path, ".json")
-			all = append(all, Model{Name: path, Source: Addresses, Path: path,
-				Files: []File{{Name: filepath.Base(path), Path: path, Size: info.Size(), SHA256: n.SHA256}}})
+			for i := range n {
+				place.files = append(place.files, filepath.Join(filepath.Dir(path), splitName(m, i+1)))
+			}
+		}
+		if m, ok := place.model(); ok {
+			m.Name = path
+			all = append(all, m)
 		}
 	}
 	return all
@@ -205,6 +225,10 @@ func (p *pull) addressPart(ctx context.Context, place *addressPlace, address, pa
 	}
 	named, err := url.Parse(address)
 	if err != nil {
+		return err
+	}
+	// The note of what was there before must not stand beside the new file.
+	if err := os.Remove(path + ".json"); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	if err := os.Rename(d.part, path); err != nil {

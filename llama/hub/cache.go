@@ -2,6 +2,7 @@ package hub
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -138,7 +140,7 @@ func safetensorsModel(snap *snapshot, files []listed) (Model, bool) {
 		has[f.name] = true
 	}
 	kept := safetensorsFiles(files)
-	if !has["config.json"] || !slices.ContainsFunc(kept, func(f listed) bool { return strings.HasSuffix(f.name, ".safetensors") }) {
+	if !has["config.json"] || !slices.ContainsFunc(kept, func(f listed) bool { return isWeights(f.name) }) {
 		return Model{}, false
 	}
 	if has[weightsIndex] {
@@ -166,14 +168,19 @@ func safetensorsModel(snap *snapshot, files []listed) (Model, bool) {
 
 const weightsIndex = "model.safetensors.index.json"
 
+// variantForm is how a second copy of the weights in another precision is named.
+var variantForm = regexp.MustCompile(`^model\.b?fp?\d+[.-]`)
+
+func isWeights(name string) bool { return strings.HasSuffix(name, ".safetensors") }
+
 // safetensorsFiles picks the files that a model in safetensors consists of:
 // configuration, tokenizer and weights, from the repository's first level.
 func safetensorsFiles(files []listed) []listed {
 	isModel := func(name string) bool {
-		return strings.HasPrefix(name, "model") && strings.HasSuffix(name, ".safetensors")
+		return strings.HasPrefix(name, "model") && isWeights(name) && !variantForm.MatchString(name)
 	}
-	// Some repositories hold the same weights a second time, in another layout,
-	// or an adapter beside them.
+	// Some repositories hold the same weights a second time, in another layout
+	// or precision, or an adapter beside them.
 	standard := slices.ContainsFunc(files, func(f listed) bool { return isModel(f.name) })
 	var kept []listed
 	for _, f := range files {
@@ -247,7 +254,7 @@ func (s *Store) listHub() []Model {
 // link puts a file of a snapshot in its place: a relative link to the blob, or
 // the file itself where there are no links. alone says that nothing else can
 // refer to the blob yet, so that it may be moved.
-func (c repoCache) link(etag, commit, name string, alone bool) error {
+func (c repoCache) link(ctx context.Context, etag, commit, name string, alone bool) error {
 	blob := c.blob(etag)
 	pointer := filepath.Join(c.snapshot(commit), filepath.FromSlash(name))
 	if err := os.MkdirAll(filepath.Dir(pointer), 0o777); err != nil {
@@ -268,7 +275,7 @@ func (c repoCache) link(etag, commit, name string, alone bool) error {
 	if alone {
 		return os.Rename(blob, pointer)
 	}
-	return copyFile(blob, pointer)
+	return copyFile(ctx, blob, pointer)
 }
 
 // symlink is replaced in tests by a file system that has none.
@@ -327,14 +334,22 @@ func readSmall(path string, limit int64) ([]byte, error) {
 }
 
 // copyFile copies a file; the copy is complete or not there.
-func copyFile(from, to string) error {
+func copyFile(ctx context.Context, from, to string) error {
 	in, err := os.Open(from)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
 	return atomicfile.Write(to, 0o666, func(w io.Writer) error {
-		_, err := io.Copy(w, in)
-		return err
+		for {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if _, err := io.CopyN(w, in, 1<<20); err == io.EOF {
+				return nil
+			} else if err != nil {
+				return err
+			}
+		}
 	})
 }

@@ -67,8 +67,8 @@ const maxJSON = 64 << 20
 
 // NewClient makes a client from the environment: HF_ENDPOINT, HF_TOKEN (or
 // HUGGING_FACE_HUB_TOKEN, or the file HF_TOKEN_PATH, which is HF_HOME/token
-// unless set), HF_HUB_DISABLE_IMPLICIT_TOKEN, HF_HUB_OFFLINE, and the places of
-// [DefaultStore].
+// unless set), HF_HUB_DISABLE_IMPLICIT_TOKEN, HF_HUB_OFFLINE (or
+// TRANSFORMERS_OFFLINE), and the places of [DefaultStore].
 func NewClient() (*Client, error) {
 	c := &Client{Store: DefaultStore(), Endpoint: DefaultEndpoint, UserAgent: "limbic"}
 	if e := os.Getenv("HF_ENDPOINT"); e != "" {
@@ -77,7 +77,7 @@ func NewClient() (*Client, error) {
 	if _, err := c.endpoint(); err != nil {
 		return nil, prefixed(fmt.Errorf("HF_ENDPOINT: %w", err))
 	}
-	c.Offline = isTrue(os.Getenv("HF_HUB_OFFLINE"))
+	c.Offline = isTrue(cmp.Or(os.Getenv("HF_HUB_OFFLINE"), os.Getenv("TRANSFORMERS_OFFLINE")))
 	if isTrue(os.Getenv("HF_HUB_DISABLE_IMPLICIT_TOKEN")) {
 		return c, nil
 	}
@@ -150,6 +150,9 @@ func (c *Client) http() (*http.Client, error) {
 			case req.URL.Scheme != "https" && via[0].URL.Scheme == "https":
 				return finalError{fmt.Errorf("redirected from https to %s", req.URL.Scheme)}
 			}
+			// It would tell the next host the whole address, with what may be
+			// secret in it.
+			req.Header.Del("Referer")
 			return nil
 		},
 	}, nil

@@ -127,7 +127,7 @@ func (d *download) resume(ctx context.Context, f *os.File) error {
 		return fmt.Errorf("%s is not a regular file", d.part)
 	}
 	// It may be longer than the file, or of another one.
-	if d.size >= 0 && info.Size() > d.size || d.want == "" && d.validator == "" {
+	if d.size >= 0 && info.Size() > d.size || d.unsure() {
 		return d.restart(f)
 	}
 	d.sum, d.n = d.digest(), 0
@@ -144,7 +144,26 @@ func (d *download) resume(ctx context.Context, f *os.File) error {
 			return err
 		}
 	}
+	if d.checkHead(f) != nil { // of another time, when it was not looked at
+		return d.restart(f)
+	}
 	return nil
+}
+
+// unsure says that nothing tells whether what is here is of the file that the
+// server has now.
+func (d *download) unsure() bool { return d.want == "" && d.validator == "" }
+
+// checkHead looks at the first four bytes, if they are here.
+func (d *download) checkHead(f *os.File) error {
+	if d.check == nil || d.n < 4 {
+		return nil
+	}
+	var head [4]byte
+	if _, err := f.ReadAt(head[:], 0); err != nil {
+		return err
+	}
+	return d.check(head[:])
 }
 
 // once makes one request and writes what comes of it.
@@ -152,6 +171,11 @@ func (c *Client) once(ctx context.Context, hc *http.Client, d *download, f *os.F
 	ctx, w, stop := c.watched(ctx)
 	defer stop()
 	header := http.Header{}
+	if d.n > 0 && d.unsure() {
+		if err := d.restart(f); err != nil {
+			return finalError{err}
+		}
+	}
 	if d.n > 0 {
 		header.Set("Range", fmt.Sprintf("bytes=%d-", d.n))
 		if d.want == "" {
@@ -248,13 +272,9 @@ func (d *download) copy(body io.Reader, f *os.File, w *watch) error {
 			first := d.n < 4
 			d.n += int64(n)
 			d.came += int64(n)
-			if d.check != nil && first && d.n >= 4 {
-				var head [4]byte
-				if _, err := f.ReadAt(head[:], 0); err != nil {
-					return finalError{err}
-				}
-				if err := d.check(head[:]); err != nil {
-					return finalError{err}
+			if first {
+				if err := d.checkHead(f); err != nil {
+					return finalError{errors.Join(err, d.restart(f))}
 				}
 			}
 			d.report(d.n)

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -11,6 +12,7 @@ import (
 	"hash"
 	"io"
 	"io/fs"
+	"math"
 	"net/http"
 	"net/url"
 	"os"
@@ -108,7 +110,7 @@ func (p *pull) run(ctx context.Context) error {
 	o := p.options
 	switch {
 	case p.client.Offline:
-		return errors.New("HF_HUB_OFFLINE is set: nothing is fetched")
+		return errors.New("HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE is set: nothing is fetched")
 	case o.SHA256 != "" && !sha256Form.MatchString(strings.ToLower(o.SHA256)):
 		return fmt.Errorf("the hash %q is not 64 hexadecimal digits", o.SHA256)
 	case o.SHA256 != "" && p.ref.URL == "":
@@ -128,16 +130,45 @@ func (p *pull) run(ctx context.Context) error {
 
 // A hubInfo is what the Hub says about a repository at a revision.
 type hubInfo struct {
-	SHA      string `json:"sha"`
-	Siblings []struct {
-		Name   string `json:"rfilename"`
-		Size   *int64 `json:"size"`
-		BlobID string `json:"blobId"`
-		LFS    *struct {
-			SHA256 string `json:"sha256"`
-			Size   int64  `json:"size"`
-		} `json:"lfs"`
-	} `json:"siblings"`
+	SHA      string   `json:"sha"`
+	Siblings siblings `json:"siblings"`
+}
+
+// A sibling is a file of a repository.
+type sibling struct {
+	Name   string `json:"rfilename"`
+	Size   *int64 `json:"size"`
+	BlobID string `json:"blobId"`
+	LFS    *struct {
+		SHA256 string `json:"sha256"`
+		Size   int64  `json:"size"`
+	} `json:"lfs"`
+}
+
+// siblings are read one by one, because a list of nothing would take up a
+// multiple of its bytes.
+type siblings []sibling
+
+func (s *siblings) UnmarshalJSON(b []byte) error {
+	*s = nil
+	if string(b) == "null" {
+		return nil
+	}
+	d := json.NewDecoder(bytes.NewReader(b))
+	if t, err := d.Token(); err != nil || t != json.Delim('[') {
+		return errors.New("siblings is no list")
+	}
+	for d.More() {
+		if len(*s) == maxFiles {
+			return fmt.Errorf("a repository of more than %d files", maxFiles)
+		}
+		var one sibling
+		if err := d.Decode(&one); err != nil {
+			return err
+		}
+		*s = append(*s, one)
+	}
+	return nil
 }
 
 // files gives the files with safe names.
@@ -194,6 +225,9 @@ func (p *pull) repository(ctx context.Context) error {
 	p.total = 0
 	var missing int64
 	for _, f := range chosen {
+		if f.size > math.MaxInt64-p.total {
+			return fmt.Errorf("%s: the Hub states sizes that cannot be: more than %s", f.name, byteSize(math.MaxInt64))
+		}
 		p.total += f.size
 		if !cache.has(info.SHA, &f) && len(p.elsewhere(&f)) == 0 {
 			missing += f.size - min(f.size, partSize(cache.blob(f.etag())+incomplete))
@@ -251,11 +285,20 @@ func (p *pull) choose(files []listed) (chosen []listed, folder bool, err error) 
 	has := func(name string) bool {
 		return slices.ContainsFunc(chosen, func(f listed) bool { return f.name == name })
 	}
-	if !has("config.json") || !slices.ContainsFunc(chosen, func(f listed) bool { return strings.HasSuffix(f.name, ".safetensors") }) {
+	if !has("config.json") || !slices.ContainsFunc(chosen, func(f listed) bool { return isWeights(f.name) }) {
 		return nil, false, fmt.Errorf("%s holds no model that limbic reads: neither GGUF files, nor config.json with .safetensors files", p.ref.repo())
 	}
-	// The small ones first: what is wrong with them shows early.
-	slices.SortStableFunc(chosen, func(a, b listed) int { return cmp.Compare(a.size, b.size) })
+	// The weights last: what is wrong with the others shows early, and a pull
+	// that is interrupted leaves nothing that looks like a model.
+	order := func(f listed) int {
+		if isWeights(f.name) {
+			return 1
+		}
+		return 0
+	}
+	slices.SortStableFunc(chosen, func(a, b listed) int {
+		return cmp.Or(cmp.Compare(order(a), order(b)), cmp.Compare(a.size, b.size))
+	})
 	return chosen, true, nil
 }
 
@@ -348,7 +391,8 @@ func (c repoCache) has(commit string, f *listed) bool {
 
 // place makes sure that a snapshot has a file.
 func (p *pull) place(ctx context.Context, cache repoCache, commit, address string, f *listed) error {
-	if isFile(filepath.Join(cache.snapshot(commit), filepath.FromSlash(f.name)), f.size) {
+	pointer := filepath.Join(cache.snapshot(commit), filepath.FromSlash(f.name))
+	if isFile(pointer, f.size) {
 		p.report(f.size)
 		return nil
 	}
@@ -357,17 +401,21 @@ func (p *pull) place(ctx context.Context, cache repoCache, commit, address strin
 		return err
 	}
 	defer unlock()
+	if isFile(pointer, f.size) { // another program was faster
+		p.report(f.size)
+		return nil
+	}
 	blob := cache.blob(f.etag())
 	if isFile(blob, f.size) {
 		p.report(f.size)
-		return cache.link(f.etag(), commit, f.name, false)
+		return cache.link(ctx, f.etag(), commit, f.name, false)
 	}
 	if err := os.MkdirAll(filepath.Dir(blob), 0o777); err != nil {
 		return err
 	}
 	if p.borrow(ctx, f, blob) {
 		p.result.Borrowed += f.size
-		return cache.link(f.etag(), commit, f.name, true)
+		return cache.link(ctx, f.etag(), commit, f.name, true)
 	}
 	if err := ctx.Err(); err != nil {
 		return err
@@ -375,6 +423,7 @@ func (p *pull) place(ctx context.Context, cache repoCache, commit, address strin
 	d := &download{
 		what: f.name, address: address, part: blob + incomplete, size: f.size,
 		want: f.etag(), digest: f.digest, report: p.report,
+		room: func(need int64) error { return checkSpace(cache.dir(), need) },
 	}
 	_, err = p.client.fetch(ctx, p.http, d)
 	p.result.Fetched += d.came
@@ -385,7 +434,7 @@ func (p *pull) place(ctx context.Context, cache repoCache, commit, address strin
 	if err := os.Rename(d.part, blob); err != nil {
 		return err
 	}
-	return cache.link(f.etag(), commit, f.name, true)
+	return cache.link(ctx, f.etag(), commit, f.name, true)
 }
 
 // digest makes the hash that a file's etag is of.
@@ -452,7 +501,7 @@ func (p *pull) borrow(ctx context.Context, f *listed, blob string) bool {
 		if err := os.Remove(blob); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return false
 		}
-		if os.Link(path, blob) != nil && copyFile(path, blob) != nil {
+		if os.Link(path, blob) != nil && copyFile(ctx, path, blob) != nil {
 			continue
 		}
 		os.Remove(blob + incomplete)

@@ -780,3 +780,205 @@ func TestPullAddressInterrupted(t *testing.T) {
 		})
 	}
 }
+
+// An error page that comes in the place of a model is not continued into one.
+func TestPullAddressPage(t *testing.T) {
+	_, c := setUp(t)
+	base, put, fault := addresses(t)
+	page := append([]byte("<!DOCTYPE html>"), q8...)
+	put("/m.gguf", `"1"`, page)
+	slow := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { cut(5000, page)(w, r) })
+	fault.Store(&slow)
+	_, err := pullOf(t, c, base+"/m.gguf")
+	require.ErrorContains(t, err, "no GGUF file")
+	fault.Store(nil)
+	for range 2 { // once more with what the first time left
+		_, err = pullOf(t, c, base+"/m.gguf")
+		require.ErrorContains(t, err, "no GGUF file")
+	}
+	_, err = c.Store.Find(base + "/m.gguf")
+	require.ErrorIs(t, err, ErrNotFound)
+	// Nor what a version that kept it left behind.
+	r, _ := ParseRef(base + "/m.gguf")
+	place, err := c.Store.addressPlace(r)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(place.files[0]+incomplete, page[:5000], 0o666))
+	require.NoError(t, writeNote(place.files[0]+incomplete+".json", note{URL: base + "/m.gguf", Validator: `"1"`}))
+	_, err = pullOf(t, c, base+"/m.gguf")
+	require.ErrorContains(t, err, "no GGUF file")
+}
+
+// Without anything that tells one state of a file from another, a broken
+// connection makes the file start anew: the rest may be of another one.
+func TestPullAddressUnsure(t *testing.T) {
+	_, c := setUp(t)
+	base, put, fault := addresses(t)
+	put("/m.gguf", "", q8)
+	first := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fault.Store(nil)
+		cut(100_000, q4)(w, r)
+	})
+	fault.Store(&first)
+	same(t, q8, pulled(t, c, base+"/m.gguf").Path)
+}
+
+// What is half here is no model, and what stands in another file's note is not
+// said of this one.
+func TestPullAddressCrash(t *testing.T) {
+	_, c := setUp(t)
+	base, put, fault := addresses(t)
+	put("/m.gguf", `"1"`, q4)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	half := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { cut(100_000, q4)(w, r) })
+	fault.Store(&half)
+	c.Progress = func(p Progress) {
+		if p.Done == 100_000 {
+			cancel()
+		}
+	}
+	r, _ := ParseRef(base + "/m.gguf")
+	_, err := c.Pull(ctx, r, PullOptions{})
+	require.ErrorIs(t, err, context.Canceled)
+	assert.Empty(t, c.Store.List())
+	c.Progress = nil
+	fault.Store(nil)
+	p := pulled(t, c, r.String())
+	require.Len(t, c.Store.List(), 1)
+
+	// The program ends between the last two steps of putting a new file of the
+	// same size in the place of the old one.
+	put("/m.gguf", `"2"`, contents(7, len(q4)))
+	note := p.Path + ".json"
+	require.NoError(t, os.Remove(note))
+	require.NoError(t, os.MkdirAll(filepath.Join(note, "x"), 0o777)) // it cannot be written
+	_, err = pullOf(t, c, r.String())
+	require.Error(t, err)
+	require.NoError(t, os.RemoveAll(note))
+	m, err := c.Store.Find(r.String())
+	require.NoError(t, err)
+	assert.Empty(t, m.Files[0].SHA256)
+	p, err = c.Pull(context.Background(), r, PullOptions{SHA256: fakehub.SHA256(contents(7, len(q4)))})
+	require.NoError(t, err)
+	same(t, contents(7, len(q4)), p.Path)
+}
+
+// Addresses with a secret part, and parts of split files, are listed once each.
+func TestListAddresses(t *testing.T) {
+	_, c := setUp(t)
+	base, put, _ := addresses(t)
+	for _, path := range []string{"/m.gguf", "/s-00001-of-00002.gguf", "/s-00002-of-00002.gguf"} {
+		put(path, `"1"`, q4)
+	}
+	pulled(t, c, base+"/m.gguf")
+	secret := pulled(t, c, base+"/m.gguf?key=verysecret")
+	split := pulled(t, c, base+"/s-00001-of-00002.gguf?key=verysecret")
+	var names []string
+	for _, m := range c.Store.List() {
+		names = append(names, m.Name)
+		assert.Len(t, m.Files, map[bool]int{true: 2, false: 1}[m.Path == split.Path])
+	}
+	assert.ElementsMatch(t, []string{base + "/m.gguf", secret.Path, split.Path}, names)
+	require.NoError(t, os.Remove(split.Files[1].Path))
+	assert.Len(t, c.Store.List(), 2)
+}
+
+// What is secret in an address is not told to the host that it redirects to.
+func TestPullRedirectSecret(t *testing.T) {
+	_, c := setUp(t)
+	c.Token = "hf_secret"
+	var got atomic.Pointer[http.Header]
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got.Store(&r.Header)
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(q4))
+	}))
+	defer other.Close()
+	first := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, other.URL+"/x.gguf", http.StatusFound)
+	}))
+	defer first.Close()
+	same(t, q4, pulled(t, c, strings.Replace(first.URL, "http://", "http://user:password@", 1)+"/m.gguf?key=verysecret").Path)
+	for name, values := range *got.Load() {
+		for _, secret := range []string{"verysecret", "password", "hf_secret", "dXNlcjpwYXNzd29yZA"} {
+			assert.NotContains(t, strings.Join(values, " "), secret, name)
+		}
+	}
+}
+
+// A list whose sizes add up beyond all numbers, or that is longer than any.
+func TestPullHostileList(t *testing.T) {
+	h, c := setUp(t)
+	lfs := fmt.Sprintf(`"lfs": {"sha256": %q, "size": %d}`, fakehub.SHA256(q4), int64(1)<<62)
+	answer := fmt.Sprintf(`{"sha": %q, "siblings": [{"rfilename": "m-00001-of-00002.gguf", %s}, {"rfilename": "m-00002-of-00002.gguf", %s}]}`, commit1, lfs, lfs)
+	h.Fault(func(w http.ResponseWriter, r *http.Request) bool {
+		io.WriteString(w, answer)
+		return strings.HasPrefix(r.URL.Path, "/api/")
+	})
+	_, err := pullOf(t, c, "owner/repo")
+	require.ErrorContains(t, err, "m-00002-of-00002.gguf: the Hub states sizes that cannot be")
+	answer = fmt.Sprintf(`{"sha": %q, "siblings": [%s{}]}`, commit1, strings.Repeat("{},", maxFiles))
+	_, err = pullOf(t, c, "owner/repo")
+	require.ErrorContains(t, err, "more than 100000 files")
+	answer = fmt.Sprintf(`{"sha": %q, "siblings": {}}`, commit1)
+	_, err = pullOf(t, c, "owner/repo")
+	require.ErrorContains(t, err, "siblings is no list")
+}
+
+// Two programs that want the same file at once get it once, also where the
+// file system has no links, so that the first leaves nothing but the snapshot.
+func TestPullTogether(t *testing.T) {
+	for _, links := range []bool{true, false} {
+		t.Run(fmt.Sprint("links ", links), func(t *testing.T) {
+			if !links {
+				t.Setenv("HF_HUB_DISABLE_SYMLINKS", "1")
+			}
+			h, first := setUp(t)
+			second := &Client{Endpoint: first.Endpoint, Store: first.Store, timing: first.timing}
+			waiting, going := make(chan struct{}), make(chan struct{})
+			second.Notice = func(string) { close(going) } // it waits for the lock
+			h.Fault(func(w http.ResponseWriter, r *http.Request) bool {
+				if "http://"+r.Host == h.Contents.URL {
+					close(waiting)
+					<-going
+				}
+				return false
+			})
+			done := make(chan Pulled)
+			go func() {
+				<-waiting
+				p, err := pullOf(t, second, "owner/repo")
+				assert.NoError(t, err)
+				done <- p
+			}()
+			a := pulled(t, first, "owner/repo")
+			b := <-done
+			assert.Equal(t, int64(len(q4)), a.Fetched)
+			assert.Zero(t, b.Fetched)
+			same(t, q4, b.Path)
+		})
+	}
+}
+
+// An interrupted pull of a model in safetensors leaves nothing that is taken
+// for one.
+func TestPullSafetensorsInterrupted(t *testing.T) {
+	h, c := setUp(t)
+	h.Put("owner/repo", &fakehub.Repo{Commit: commit1, Files: map[string][]byte{
+		"config.json": []byte("{}"), "tokenizer.json": bytes.Repeat([]byte(" "), 1000), "model.safetensors": q4[:100], "model.fp16.safetensors": q4[:50],
+	}})
+	h.Fault(func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasSuffix(r.URL.Path, "tokenizer.json") {
+			return false
+		}
+		w.WriteHeader(http.StatusForbidden)
+		return true
+	})
+	_, err := pullOf(t, c, "owner/repo")
+	require.Error(t, err)
+	_, err = c.Store.Find("owner/repo")
+	require.ErrorIs(t, err, ErrNotFound)
+	h.Fault(nil)
+	p := pulled(t, c, "owner/repo")
+	require.Len(t, p.Files, 3)
+	assert.Equal(t, "model.safetensors", p.Files[2].Name)
+}

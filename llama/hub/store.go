@@ -82,7 +82,12 @@ func expand(home, path string) string {
 	if rest, found := strings.CutPrefix(path, "~"); found && home != "" && (rest == "" || rest[0] == '/' || rest[0] == filepath.Separator) {
 		path = home + rest
 	}
-	return os.ExpandEnv(path)
+	return os.Expand(path, func(name string) string {
+		if v, ok := os.LookupEnv(name); ok {
+			return v
+		}
+		return "$" + name // a part of a name, perhaps
+	})
 }
 
 // Find looks on this machine, and only there, for the model that a name means:

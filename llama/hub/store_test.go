@@ -35,6 +35,8 @@ func TestDefaultStore(t *testing.T) {
 	assert.Equal(t, at("xdg", "huggingface", "hub"), DefaultStore().HubCache)
 	t.Setenv("HF_HOME", "~/hf")
 	assert.Equal(t, at("hf", "hub"), DefaultStore().HubCache)
+	t.Setenv("HF_HOME", "${HOME}/$LIMBIC_NO_SUCH_VARIABLE")
+	assert.Equal(t, at("$LIMBIC_NO_SUCH_VARIABLE", "hub"), DefaultStore().HubCache)
 	t.Setenv("HF_HUB_CACHE", at("cache"))
 	t.Setenv("OLLAMA_MODELS", at("o"))
 	t.Setenv("LIMBIC_CACHE", at("l"))
@@ -48,7 +50,7 @@ func TestDefaultStore(t *testing.T) {
 
 func TestNewClient(t *testing.T) {
 	home := t.TempDir()
-	for _, name := range []string{"HF_HUB_CACHE", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_TOKEN_PATH", "HF_ENDPOINT", "HF_HUB_OFFLINE", "HF_HUB_DISABLE_IMPLICIT_TOKEN"} {
+	for _, name := range []string{"HF_HUB_CACHE", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_TOKEN_PATH", "HF_ENDPOINT", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_DISABLE_IMPLICIT_TOKEN"} {
 		t.Setenv(name, "")
 	}
 	t.Setenv("HF_HOME", home)
@@ -67,6 +69,12 @@ func TestNewClient(t *testing.T) {
 	t.Setenv("HF_HUB_OFFLINE", "1")
 	assert.Equal(t, "https://mirror.example", client().Endpoint)
 	assert.True(t, client().Offline)
+	t.Setenv("HF_HUB_OFFLINE", "")
+	assert.False(t, client().Offline)
+	t.Setenv("TRANSFORMERS_OFFLINE", "1") // means the same
+	assert.True(t, client().Offline)
+	t.Setenv("HF_HUB_OFFLINE", "0")
+	assert.False(t, client().Offline)
 	t.Setenv("HF_HUB_DISABLE_IMPLICIT_TOKEN", "true")
 	assert.Empty(t, client().Token)
 

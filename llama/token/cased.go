@@ -86,11 +86,7 @@ func newlines(s string, i int, slashes bool) int {
 //
 // with the contractions only if so asked.
 func splitCased(s string, most int, contractions bool, yield func(start, end int)) {
-	for i := 0; i < len(s); {
-		end := casedWord(s, i, most, contractions)
-		yield(i, end)
-		i = end
-	}
+	eachWord(s, yield, func(s string, i int) int { return casedWord(s, i, most, contractions) })
 }
 
 func casedWord(s string, i, most int, contractions bool) int {
@@ -159,6 +155,10 @@ func lowerEnd(s string, i int) int {
 //	(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}
 //	| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+
 func splitQwen35(s string, yield func(start, end int)) {
+	eachWord(s, yield, qwen35Word)
+}
+
+func qwen35Word(s string, i int) int {
 	const word = upper | lower | uncased | mark
 	// A character of no kind is like a sign here.
 	at := func(i int) (kind, int) {
@@ -168,45 +168,38 @@ func splitQwen35(s string, yield func(start, end int)) {
 		}
 		return k, n
 	}
-	end := func(i int) int {
-		if s[i] == '\'' {
-			if n := contraction(s[i:], true); n > 0 {
-				return i + n
-			}
+	if s[i] == '\'' {
+		if n := contraction(s[i:], true); n > 0 {
+			return i + n
 		}
-		k, n := at(i)
-		j := i + n
-		switch {
-		case k&word != 0:
-			return runKinds(s, j, word)
-		case k == digit:
-			return j
-		}
-		if j < len(s) && !isNewline(s[i]) {
-			switch next, n := at(j); {
-			case next&word != 0:
-				return runKinds(s, j+n, word)
-			case next == sign && s[i] == ' ':
-				k, j = sign, j+n
-			}
-		}
-		if k == white {
-			return blanks(s, i, true)
-		}
-		for j < len(s) {
-			k, n := at(j)
-			if k != sign {
-				break
-			}
-			j += n
-		}
-		return newlines(s, j, false)
 	}
-	for i := 0; i < len(s); {
-		next := end(i)
-		yield(i, next)
-		i = next
+	k, n := at(i)
+	j := i + n
+	switch {
+	case k&word != 0:
+		return runKinds(s, j, word)
+	case k == digit:
+		return j
 	}
+	if j < len(s) && !isNewline(s[i]) {
+		switch next, n := at(j); {
+		case next&word != 0:
+			return runKinds(s, j+n, word)
+		case next == sign && s[i] == ' ':
+			k, j = sign, j+n
+		}
+	}
+	if k == white {
+		return blanks(s, i, true)
+	}
+	for j < len(s) {
+		k, n := at(j)
+		if k != sign {
+			break
+		}
+		j += n
+	}
+	return newlines(s, j, false)
 }
 
 // splitSeedCoder is the expression at splitLlama3 with numbers one by one and
@@ -215,7 +208,7 @@ func splitQwen35(s string, yield func(start, end int)) {
 //	(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1}
 //	| ?[^\s\p{L}\p{N}\r\n]+|\s*[\r\n]+|\s+(?!\S)|\s+
 func splitSeedCoder(s string, yield func(start, end int)) {
-	for i := 0; i < len(s); {
+	eachWord(s, yield, func(s string, i int) int {
 		end := llama3Word(s, i, 1)
 		// Only a word that begins otherwise ends with line breaks that don't
 		// belong to it.
@@ -223,14 +216,12 @@ func splitSeedCoder(s string, yield func(start, end int)) {
 		for trimmed > i && isNewline(s[trimmed-1]) {
 			trimmed--
 		}
-		if trimmed > i {
-			if r, _ := utf8.DecodeLastRuneInString(s[i:trimmed]); unicode.IsSpace(r) {
-				trimmed = end // white space up to its last line break
-			}
-		} else {
-			trimmed = end
+		if trimmed == i {
+			return end
 		}
-		yield(i, trimmed)
-		i = trimmed
-	}
+		if r, _ := utf8.DecodeLastRuneInString(s[i:trimmed]); unicode.IsSpace(r) {
+			return end // white space up to its last line break
+		}
+		return trimmed
+	})
 }

@@ -123,6 +123,7 @@ func (t *Tokenizer) parts(text string, opt *EncodeOptions, yield func(start, end
 			start = wait
 		}
 		if id >= 0 && t.edges[id]&stripRight != 0 {
+			end = max(end, start) // what is stripped already is not looked at again
 			end = len(text) - len(strings.TrimLeftFunc(text[end:], unicode.IsSpace))
 		}
 		begin, wait, waiting = start, max(end, start), id

@@ -198,16 +198,20 @@ func blanks(s string, i int, newlines bool) int {
 	return lastStart
 }
 
+// eachWord calls yield with one word after another; end gives the end of the one
+// that begins at s[i].
+func eachWord(s string, yield func(start, end int), end func(s string, i int) int) {
+	for i := 0; i < len(s); {
+		next := end(s, i)
+		yield(i, next)
+		i = next
+	}
+}
+
 // splitGPT2 is
 //
 //	's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
-func splitGPT2(s string, yield func(start, end int)) {
-	for i := 0; i < len(s); {
-		end := gpt2Word(s, i)
-		yield(i, end)
-		i = end
-	}
-}
+func splitGPT2(s string, yield func(start, end int)) { eachWord(s, yield, gpt2Word) }
 
 func gpt2Word(s string, i int) int {
 	if s[i] == '\'' {
@@ -254,11 +258,7 @@ func contraction(s string, fold bool) int {
 //	(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,most}
 //	| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+
 func splitLlama3(s string, most int, yield func(start, end int)) {
-	for i := 0; i < len(s); {
-		end := llama3Word(s, i, most)
-		yield(i, end)
-		i = end
-	}
+	eachWord(s, yield, func(s string, i int) int { return llama3Word(s, i, most) })
 }
 
 func llama3Word(s string, i, most int) int {

@@ -10,7 +10,8 @@
 # to the bit on other processors: PyTorch does not promise that.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-work=$(mkdir -p "$1" && cd "$1" && pwd)
+work=${1:?give a folder to work in}
+work=$(mkdir -p "$work" && cd "$work" && pwd)
 python3 -m venv "$work/venv"
 "$work/venv/bin/pip" install -q torch==2.15.0 tokenizers numpy safetensors gguf==0.19.0
 python="$work/venv/bin/python"

@@ -81,13 +81,19 @@ func init() {
 			m, err := arithmetic("%", orNone(v), orNone(a.pos[0]))
 			return err == nil && r0(m), err
 		},
-		"lower": func(_ *renderer, v value, _ args) (value, error) {
+		"lower": func(r *renderer, v value, a args) (value, error) {
 			s, ok := v.(str)
-			return ok && strings.ToLower(s.s) == s.s && strings.ToUpper(s.s) != s.s, nil
+			if !ok {
+				return false, nil
+			}
+			return stringMethods["islower"](r, s, a)
 		},
-		"upper": func(_ *renderer, v value, _ args) (value, error) {
+		"upper": func(r *renderer, v value, a args) (value, error) {
 			s, ok := v.(str)
-			return ok && strings.ToUpper(s.s) == s.s && strings.ToLower(s.s) != s.s, nil
+			if !ok {
+				return false, nil
+			}
+			return stringMethods["isupper"](r, s, a)
 		},
 	}
 }
@@ -153,7 +159,7 @@ func filterAttr(r *renderer, v value, a args) (value, error) {
 		return nil, errors.New("needs a name")
 	}
 	if _, ok := v.(*dict); ok { // whose items are no attributes
-		if m := method(v, n.s); m != nil {
+		if m := r.method(v, n.s); m != nil {
 			return m, nil
 		}
 		return undefined{fmt.Sprintf("attribute %q of a dict", n.s)}, nil
@@ -218,14 +224,15 @@ func filterDictSort(r *renderer, v value, a args) (value, error) {
 	r.count(len(d.keys))
 	pairs := d.pairs()
 	err = r.sort(pairs, func(v value) (value, error) {
-		return folded(v.(*list).items[at], given(got[0]) && truth(got[0])), nil
+		return r.folded(v.(*list).items[at], given(got[0]) && truth(got[0])), nil
 	}, given(got[2]) && truth(got[2]))
 	return &list{items: pairs}, err
 }
 
 // folded is a string without regard to case, unless that counts.
-func folded(v value, sensitive bool) value {
+func (r *renderer) folded(v value, sensitive bool) value {
 	if s, ok := v.(str); ok && !sensitive {
+		r.spend(len(s.s))
 		return plain(strings.ToLower(s.s))
 	}
 	return v
@@ -296,7 +303,7 @@ func filterLast(r *renderer, v value, _ args) (value, error) {
 	return items[len(items)-1], nil
 }
 
-func filterFloat(_ *renderer, v value, a args) (value, error) {
+func filterFloat(r *renderer, v value, a args) (value, error) {
 	got, err := a.take("float", "default")
 	if err != nil {
 		return nil, err
@@ -310,6 +317,7 @@ func filterFloat(_ *renderer, v value, a args) (value, error) {
 		return f, nil
 	}
 	if s, ok := v.(str); ok {
+		r.spend(len(s.s))
 		if f, err := strconv.ParseFloat(strings.TrimFunc(s.s, isSpace), 64); err == nil {
 			return f, nil
 		}
@@ -317,7 +325,7 @@ func filterFloat(_ *renderer, v value, a args) (value, error) {
 	return otherwise, nil
 }
 
-func filterInt(_ *renderer, v value, a args) (value, error) {
+func filterInt(r *renderer, v value, a args) (value, error) {
 	got, err := a.take("int", "default", "base")
 	if err != nil {
 		return nil, err
@@ -344,6 +352,7 @@ func filterInt(_ *renderer, v value, a args) (value, error) {
 		return toInt(f), nil
 	}
 	if s, ok := v.(str); ok {
+		r.spend(len(s.s))
 		text := strings.ReplaceAll(strings.TrimFunc(s.s, isSpace), "_", "")
 		if base == 16 || base == 8 || base == 2 {
 			text = strings.TrimPrefix(strings.ToLower(text), map[int64]string{16: "0x", 8: "0o", 2: "0b"}[base])
@@ -493,9 +502,10 @@ func (r *renderer) join(items []value, sep str, of func(value) (str, error)) (va
 	return t.text(), nil
 }
 
-func filterLength(_ *renderer, v value, _ args) (value, error) {
+func filterLength(r *renderer, v value, _ args) (value, error) {
 	switch v := v.(type) {
 	case str:
+		r.scan(len(v.s))
 		return int64(v.length()), nil
 	case *list:
 		return int64(len(v.items)), nil
@@ -632,7 +642,7 @@ func extreme(sign int) filterFunc {
 			if err != nil {
 				return nil, err
 			}
-			k = folded(k, given(got[0]) && truth(got[0]))
+			k = r.folded(k, given(got[0]) && truth(got[0]))
 			if i > 0 {
 				c, err := r.compare(k, bestKey)
 				if err != nil {
@@ -728,7 +738,7 @@ func filterSort(r *renderer, v value, a args) (value, error) {
 	items = slices.Clone(items)
 	err = r.sort(items, func(v value) (value, error) {
 		k, err := of(v)
-		return folded(k, given(got[1]) && truth(got[1])), err
+		return r.folded(k, given(got[1]) && truth(got[1])), err
 	}, given(got[0]) && truth(got[0]))
 	return &list{items: items}, err
 }
@@ -807,7 +817,7 @@ func filterUnique(r *renderer, v value, a args) (value, error) {
 		if err != nil {
 			return nil, err
 		}
-		h, err := r.hash(folded(k, given(got[0]) && truth(got[0])), 0)
+		h, err := r.hash(r.folded(k, given(got[0]) && truth(got[0])), 0)
 		if err != nil {
 			return nil, err
 		}
@@ -824,6 +834,7 @@ func filterWords(r *renderer, v value, _ args) (value, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.spend(8 * len(s.s)) // of which there may be a word to every second byte
 	return int64(len(strings.FieldsFunc(s.s, func(c rune) bool {
 		return !unicode.IsLetter(c) && !unicode.IsDigit(c) && c != '_'
 	}))), nil

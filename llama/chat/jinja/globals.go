@@ -85,7 +85,7 @@ func (r *renderer) globals(s *scope) {
 		return l, nil
 	})
 	mapping := func(what string, a args) (*dict, error) {
-		d := newDict()
+		d := r.newDict()
 		for _, v := range a.pos {
 			from, ok := v.(*dict)
 			if !ok {

@@ -21,6 +21,7 @@ type golden struct {
 	Conversation string
 	Messages     []struct{ Role, Content string }
 	Prompt       bool `json:"add_generation_prompt"`
+	Thinking     bool `json:"enable_thinking"`
 	Text         *string
 	Error        string
 }
@@ -37,7 +38,7 @@ func variables(g *golden) map[string]any {
 	}
 	return map[string]any{
 		"messages": messages, "tools": nil, "documents": nil, "add_generation_prompt": g.Prompt,
-		"bos_token": "<s>", "eos_token": "</s>", "enable_thinking": false,
+		"bos_token": "<s>", "eos_token": "</s>", "enable_thinking": g.Thinking,
 	}
 }
 
@@ -216,6 +217,30 @@ func TestHostile(t *testing.T) {
 		_, err := render(src, Options{MaxSteps: 50_000, MaxBytes: 4 << 20})
 		assert.Error(t, err, src)
 	}
+	// What only looks at a long string, over and over, or makes small things that
+	// take up more than they show. None of it is text that is written.
+	for _, body := range []string{
+		"{% if s | length == 1 %}{% endif %}", "{% if s == z %}{% endif %}", "{% if s < z %}{% endif %}", "{% if s is lower %}{% endif %}", "{% if s.isupper() %}{% endif %}",
+		"{% if (s ~ 'x').startswith(z) %}{% endif %}", "{% if z in d %}{% endif %}", "{% if d.get(z) %}{% endif %}", "{% if s | int %}{% endif %}", "{% if s | float %}{% endif %}",
+		"{% if s | wordcount == 7 %}{% endif %}", "{% if [s] | unique | first == 1 %}{% endif %}", "{% if [s, z] | max == 1 %}{% endif %}",
+		"{% set ns.a = [ns.a, {z: 1}] %}", "{% set ns.a = [ns.a, {}, {}, {}, {}, {}, {}, {}, {}] %}", "{% set ns.a = [ns.a, [], [], [], [], [], []] %}",
+		"{% set ns.a = [ns.a, s.upper, s.upper, s.upper, s.upper] %}", "{% set ns.a = [ns.a, loop.cycle, loop.cycle, loop.cycle, loop.cycle] %}", "{% set ns.a = [ns.a, ns[z]] %}",
+		"{% macro f() %}{% endmacro %}{% set ns.a = [ns.a, f] %}",
+	} {
+		// As many rounds as the budget of steps allows where a round costs one
+		// byte or step.
+		src := "{% set s = 'a' * 200000 %}{% set z = 'a' * 199999 ~ 'b' %}{% set d = {s: 1} %}{% set ns = namespace(a=[]) %}{% for i in range(20000) %}" + body + "{% endfor %}"
+		_, err := render(src, Options{MaxSteps: 1_000_000, MaxBytes: 4 << 20})
+		assert.ErrorIs(t, err, ErrLimit, body)
+	}
+	// A string of many origins is cut up in one go.
+	many := Options{Variables: map[string]any{"x": Marked{"ab", 1}}, MaxSteps: 10_000_000, MaxBytes: 64 << 20}
+	for _, body := range []string{"s.split('-') | length", "s.split() | length", "s.rsplit() | length", "s | list | length", "s.replace('-', '+') | length"} {
+		out, err := render("{% set s = 'ab - ' | replace('ab', x) * 100000 %}{{ "+body+" }}", many)
+		require.NoError(t, err, body)
+		assert.NotEmpty(t, out.Text)
+	}
+
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	tmpl, err := Parse("{% for x in range(100000) %}{% endfor %}")

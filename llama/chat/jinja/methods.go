@@ -68,7 +68,7 @@ func init() {
 		}
 	}
 	ends := func(has func(s, x string) bool) methodFunc {
-		return func(_ *renderer, s str, a args) (value, error) {
+		return func(r *renderer, s str, a args) (value, error) {
 			if len(a.pos) != 1 {
 				return nil, errors.New("startswith and endswith take one argument here")
 			}
@@ -81,6 +81,7 @@ func init() {
 				if !ok {
 					return nil, errors.New("startswith and endswith take strings")
 				}
+				r.scan(len(x.s))
 				if has(s.s, x.s) {
 					return true, nil
 				}
@@ -166,7 +167,7 @@ func init() {
 		}
 	}
 	affix := func(has func(s, x string) bool, left bool) methodFunc {
-		return func(_ *renderer, s str, a args) (value, error) {
+		return func(r *renderer, s str, a args) (value, error) {
 			if len(a.pos) != 1 {
 				return nil, errors.New("removeprefix and removesuffix take one argument")
 			}
@@ -174,6 +175,7 @@ func init() {
 			if !ok {
 				return nil, errors.New("removeprefix and removesuffix take a string")
 			}
+			r.scan(len(x.s))
 			switch {
 			case !has(s.s, x.s):
 				return s, nil
@@ -194,10 +196,12 @@ func init() {
 		"isalpha": all(unicode.IsLetter), "isalnum": all(func(c rune) bool { return unicode.IsLetter(c) || unicode.IsNumber(c) }),
 		"ljust": padded(false, true), "rjust": padded(true, false), "center": padded(true, true),
 		"removeprefix": affix(strings.HasPrefix, true), "removesuffix": affix(strings.HasSuffix, false),
-		"islower": func(_ *renderer, s str, _ args) (value, error) {
+		"islower": func(r *renderer, s str, _ args) (value, error) {
+			r.spend(2 * len(s.s))
 			return strings.ToLower(s.s) == s.s && strings.ToUpper(s.s) != s.s, nil
 		},
-		"isupper": func(_ *renderer, s str, _ args) (value, error) {
+		"isupper": func(r *renderer, s str, _ args) (value, error) {
+			r.spend(2 * len(s.s))
 			return strings.ToUpper(s.s) == s.s && strings.ToLower(s.s) != s.s, nil
 		},
 		"capitalize": func(r *renderer, s str, _ args) (value, error) {
@@ -366,8 +370,16 @@ func (r *renderer) strings(parts []str) *list {
 	return l
 }
 
-// method binds a method of a value, nil where it has none. The sandbox has no
-// methods that change a list or a dict.
+// method binds a method of a value, nil where it has none.
+func (r *renderer) method(of value, name string) value {
+	m := method(of, name)
+	if m != nil {
+		r.spend(sizeOfFunc)
+	}
+	return m
+}
+
+// method does that. The sandbox has no methods that change a list or a dict.
 func method(of value, name string) value {
 	bind := func(f func(r *renderer, a args) (value, error)) value { return &callable{name, f} }
 	switch v := of.(type) {

@@ -54,6 +54,22 @@ func (r *renderer) spend(n int) {
 	r.step()
 }
 
+// scan counts that n bytes are looked at, and none are made.
+func (r *renderer) scan(n int) {
+	if n >= 32 {
+		r.steps -= n / 32
+		r.step()
+	}
+}
+
+// What values take up beside their contents, in bytes, roughly.
+const (
+	sizeOfList  = 64
+	sizeOfDict  = 256
+	sizeOfEntry = 128 // of a dict
+	sizeOfFunc  = 128
+)
+
 // count counts n elements of a list.
 func (r *renderer) count(n int) {
 	if n < 0 || n > r.steps {
@@ -86,18 +102,19 @@ func (w *writer) write(a str, turn int) {
 	if from == nil {
 		from = []seg{{len(a.s), 0}}
 	}
-	at := w.b.Len()
+	base := w.b.Len()
+	at := base
 	w.b.WriteString(a.s)
 	for _, g := range from {
-		n := len(w.parts)
+		n, end := len(w.parts), base+g.end
 		switch {
-		case g.n == 0:
+		case end == at:
 		case n > 0 && w.parts[n-1].Source == g.source && w.parts[n-1].Turn == turn:
-			w.parts[n-1].End += g.n
+			w.parts[n-1].End = end
 		default:
-			w.parts = append(w.parts, Part{at, at + g.n, g.source, turn})
+			w.parts = append(w.parts, Part{at, end, g.source, turn})
 		}
-		at += g.n
+		at = end
 	}
 }
 
@@ -467,6 +484,7 @@ func (l *loop) attr(name string) (value, bool) {
 
 // macro makes a macro callable where it is defined.
 func (r *renderer) macro(n *macroDef, s *scope) *callable {
+	r.spend(4 * sizeOfFunc) // with the variables that it sees
 	return &callable{n.name, func(r *renderer, a args) (value, error) {
 		if r.calls++; r.calls > maxCalls {
 			return nil, fmt.Errorf("%w: calls nested more than %d deep", ErrLimit, maxCalls)
@@ -546,9 +564,10 @@ func (r *renderer) eval(e expr, s *scope) (value, error) {
 		return undefined{fmt.Sprintf("%q", e.name)}, nil
 	case *sequence:
 		items, err := r.all(e.items, s)
+		r.spend(sizeOfList + 16*len(items))
 		return &list{items, e.tuple}, err
 	case *mapping:
-		d := newDict()
+		d := r.newDict()
 		for i := range e.keys {
 			k, err := r.eval(e.keys[i], s)
 			if err != nil {
@@ -769,6 +788,7 @@ func (r *renderer) attribute(of value, name string) (value, error) {
 		return nil, fmt.Errorf("%s is undefined, so it has no attribute %q", v.what, name)
 	case *loop:
 		if x, ok := v.attr(name); ok {
+			r.spend(sizeOfFunc) // which some are
 			return x, nil
 		}
 	case *namespace:
@@ -776,17 +796,18 @@ func (r *renderer) attribute(of value, name string) (value, error) {
 			return x, nil
 		}
 	case *dict:
-		if m := method(of, name); m != nil {
+		if m := r.method(of, name); m != nil {
 			return m, nil
 		}
 		if x, ok := r.get(v, plain(name)); ok {
 			return x, nil
 		}
 	default:
-		if m := method(of, name); m != nil {
+		if m := r.method(of, name); m != nil {
 			return m, nil
 		}
 	}
+	r.spend(len(name))
 	return undefined{fmt.Sprintf("attribute %q of a %s", name, typeName(of))}, nil
 }
 
@@ -824,7 +845,7 @@ func (r *renderer) item(of, i value) (value, error) {
 	}
 	if s, ok := i.(str); ok {
 		if _, isDict := of.(*dict); isDict {
-			if m := method(of, s.s); m != nil {
+			if m := r.method(of, s.s); m != nil {
 				return m, nil
 			}
 		} else {

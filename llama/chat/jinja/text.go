@@ -1,6 +1,8 @@
 package jinja
 
 import (
+	"slices"
+	"sort"
 	"strings"
 	"unicode/utf8"
 )
@@ -11,9 +13,10 @@ type str struct {
 	from []seg // in order, covering s; nil means that all is the template's
 }
 
-// A seg is a run of bytes of one source; 0 is the template.
+// A seg is a run of bytes of one source, from where the one before it ends; 0 is
+// the template.
 type seg struct {
-	n      int
+	end    int
 	source int
 }
 
@@ -25,13 +28,12 @@ func (a str) sub(i, j int) str {
 		return str{}
 	}
 	b := str{s: a.s[i:j]}
-	at := 0
-	for _, g := range a.from {
-		lo, hi := max(at, i), min(at+g.n, j)
-		if lo < hi {
-			b.from = append(b.from, seg{hi - lo, g.source})
+	first := sort.Search(len(a.from), func(k int) bool { return a.from[k].end > i })
+	for _, g := range a.from[first:] {
+		b.from = append(b.from, seg{min(g.end, j) - i, g.source})
+		if g.end >= j {
+			break
 		}
-		at += g.n
 	}
 	return b
 }
@@ -67,26 +69,33 @@ type textBuilder struct {
 func (t *textBuilder) add(a str) {
 	t.b.WriteString(a.s)
 	if a.from == nil {
-		t.grow(seg{len(a.s), 0})
+		t.grow(len(a.s), 0)
 		return
 	}
+	at := 0
 	for _, g := range a.from {
-		t.grow(g)
+		t.grow(g.end-at, g.source)
+		at = g.end
 	}
 }
 
 func (t *textBuilder) addString(s string) { t.add(plain(s)) }
 
-func (t *textBuilder) grow(g seg) {
-	if g.n == 0 {
+// grow says of the next n bytes where they are from.
+func (t *textBuilder) grow(n, source int) {
+	if n == 0 {
 		return
 	}
-	t.marked = t.marked || g.source != 0
-	if n := len(t.from); n > 0 && t.from[n-1].source == g.source {
-		t.from[n-1].n += g.n
-		return
+	t.marked = t.marked || source != 0
+	last := len(t.from) - 1
+	if last >= 0 {
+		n += t.from[last].end
+		if t.from[last].source == source {
+			t.from[last].end = n
+			return
+		}
 	}
-	t.from = append(t.from, g)
+	t.from = append(t.from, seg{n, source})
 }
 
 func (t *textBuilder) text() str {
@@ -122,17 +131,17 @@ func (a str) mapRunes(f func(i int, r rune) string) str {
 	var t textBuilder
 	at := 0
 	for _, g := range a.from {
-		for i := at; i < at+g.n; {
+		for i := at; i < g.end; {
 			r, n := utf8.DecodeRuneInString(a.s[i:])
 			s := a.s[i : i+n]
 			if r != utf8.RuneError || n > 1 {
 				s = f(i, r)
 			}
 			t.b.WriteString(s)
-			t.grow(seg{len(s), g.source})
+			t.grow(len(s), g.source)
 			i += n
 		}
-		at += g.n
+		at = g.end
 	}
 	return t.text()
 }
@@ -189,9 +198,7 @@ func (a str) split(sep string, n int, right bool) []str {
 			end = i
 		}
 		parts = append(parts, a.sub(0, end))
-		for i, j := 0, len(parts)-1; i < j; i, j = i+1, j-1 {
-			parts[i], parts[j] = parts[j], parts[i]
-		}
+		slices.Reverse(parts)
 		return parts
 	}
 	for ; n != 0; n-- {
@@ -208,32 +215,29 @@ func (a str) split(sep string, n int, right bool) []str {
 // words splits at runs of white space, at most n times if n >= 0.
 func (a str) words(n int, right bool) []str {
 	var parts []str
-	rest := a.strip(!right, right, isSpace) // what is left over keeps its other end
-	for rest.s != "" {
-		i := strings.IndexFunc(rest.s, isSpace)
-		if right {
-			i = strings.LastIndexFunc(rest.s, isSpace)
+	if right {
+		for end := len(strings.TrimRightFunc(a.s, isSpace)); end > 0; n-- {
+			i := strings.LastIndexFunc(a.s[:end], isSpace)
+			if n == 0 || i < 0 {
+				parts = append(parts, a.sub(0, end))
+				break
+			}
+			_, w := utf8.DecodeRuneInString(a.s[i:])
+			parts = append(parts, a.sub(i+w, end))
+			end = len(strings.TrimRightFunc(a.s[:i], isSpace))
 		}
+		slices.Reverse(parts)
+		return parts
+	}
+	// What is left over keeps its other end.
+	for at := len(a.s) - len(strings.TrimLeftFunc(a.s, isSpace)); at < len(a.s); n-- {
+		i := strings.IndexFunc(a.s[at:], isSpace)
 		if n == 0 || i < 0 {
-			parts = append(parts, rest)
+			parts = append(parts, a.sub(at, len(a.s)))
 			break
 		}
-		if n > 0 {
-			n--
-		}
-		if right {
-			_, w := utf8.DecodeRuneInString(rest.s[i:])
-			parts = append(parts, rest.sub(i+w, len(rest.s)))
-			rest = rest.sub(0, i).strip(false, true, isSpace)
-		} else {
-			parts = append(parts, rest.sub(0, i))
-			rest = rest.sub(i, len(rest.s)).strip(true, false, isSpace)
-		}
-	}
-	if right {
-		for i, j := 0, len(parts)-1; i < j; i, j = i+1, j-1 {
-			parts[i], parts[j] = parts[j], parts[i]
-		}
+		parts = append(parts, a.sub(at, at+i))
+		at = len(a.s) - len(strings.TrimLeftFunc(a.s[at+i:], isSpace))
 	}
 	return parts
 }

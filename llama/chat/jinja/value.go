@@ -79,6 +79,11 @@ type missing struct{}
 
 func given(v value) bool { _, no := v.(missing); return !no }
 
+func (r *renderer) newDict() *dict {
+	r.spend(sizeOfDict)
+	return newDict()
+}
+
 func newDict() *dict { return &dict{index: map[string]int{}} }
 
 // hash makes a key of a value that can be one: equal values give equal keys.
@@ -124,10 +129,12 @@ func (r *renderer) set(d *dict, key, v value) error {
 	if err != nil {
 		return err
 	}
+	r.scan(len(h))
 	if i, ok := d.index[h]; ok {
 		d.values[i] = v
 		return nil
 	}
+	r.spend(sizeOfEntry + len(h))
 	d.index[h] = len(d.keys)
 	d.keys, d.values = append(d.keys, key), append(d.values, v)
 	return nil
@@ -138,6 +145,7 @@ func (r *renderer) get(d *dict, key value) (value, bool) {
 	if err != nil {
 		return nil, false
 	}
+	r.scan(len(h))
 	i, ok := d.index[h]
 	if !ok {
 		return nil, false
@@ -261,7 +269,11 @@ func (r *renderer) equalAt(a, b value, depth int) bool {
 		return ok
 	case str:
 		b, ok := b.(str)
-		return ok && a.s == b.s
+		if !ok || len(a.s) != len(b.s) {
+			return false
+		}
+		r.scan(len(a.s))
+		return a.s == b.s
 	case *list:
 		b, ok := b.(*list)
 		if !ok || a.tuple != b.tuple || len(a.items) != len(b.items) {
@@ -322,6 +334,7 @@ func (r *renderer) compareAt(a, b value, depth int) (int, error) {
 	}
 	if x, ok := a.(str); ok {
 		if y, ok := b.(str); ok {
+			r.scan(min(len(x.s), len(y.s)))
 			return strings.Compare(x.s, y.s), nil // UTF-8 sorts as code points do
 		}
 	}

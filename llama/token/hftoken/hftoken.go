@@ -29,7 +29,7 @@ import (
 
 // The most bytes of tokenizer.json, and of any other file, that are read.
 const (
-	maxTokenizer = 256 << 20
+	maxTokenizer = 128 << 20 // four times the largest that is known
 	maxOther     = 16 << 20
 )
 

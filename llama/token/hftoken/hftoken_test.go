@@ -219,6 +219,15 @@ func TestTypes(t *testing.T) {
 	require.Equal(t, []int32{n, n, n, n, c, c, p, u}, v.Types)
 }
 
+// A token that is added many times over is stripped once.
+func TestStripped(t *testing.T) {
+	one := `{"id":4,"content":"<s>","lstrip":true},{"id":7,"content":"<x>","lstrip":true,"rstrip":true},`
+	v, err := Files{Tokenizer: small(map[string]string{"added_tokens": "[" + strings.Repeat(one, 3) + `{"id":5,"content":"</s>","lstrip":true}]`})}.Vocab()
+	require.NoError(t, err)
+	require.Equal(t, []int32{4, 5, 7}, v.LStrip)
+	require.Equal(t, []int32{7}, v.RStrip)
+}
+
 func TestTemplates(t *testing.T) {
 	for name, c := range map[string]struct {
 		f    Files
@@ -290,6 +299,10 @@ func TestRefuses(t *testing.T) {
 		"spm strip":   {Files{Tokenizer: spm("", map[string]string{"normalizer": `{"type":"Strip"}`})}, `normalizer "Strip"`},
 		"deep":        {Files{Tokenizer: small(map[string]string{"normalizer": strings.Repeat(`{"type":"Sequence","normalizers":[`, 20) + strings.Repeat("]}", 20)})}, "nested too deeply"},
 		"very deep":   {Files{Tokenizer: []byte(strings.Repeat("[", 1<<20))}, "exceeded max depth"},
+		"many parts":  {Files{Tokenizer: small(map[string]string{"normalizer": `{"type":"Sequence","normalizers":[` + strings.Repeat("{},", 1<<20) + `{}]}`})}, "of more than 1048576 bytes"},
+		"many stages": {Files{Tokenizer: small(map[string]string{"pre_tokenizer": `{"type":"Sequence","pretokenizers":[` + strings.Repeat(`{"type":"Digits"},`, 100) + byteLevel + `]}`})}, "100 regular expressions"},
+		"long tokens": {Files{Tokenizer: spm(`{"type":"BPE","vocab":{"▁":0,"`+strings.Repeat("a", 40_000)+`":1},"merges":[]}`, nil)}, "token 1 is 40000 bytes long"},
+		"many ends":   {Files{Tokenizer: small(nil), Generation: []byte(`{"eos_token_id":[` + strings.Repeat("5,", 5000) + `5]}`)}, "eos_token_id lists 5001 tokens"},
 		"whole words": {Files{Tokenizer: spm(`{"type":"BPE","ignore_merges":true,"vocab":{"▁":0},"merges":[]}`, nil)}, "ignore_merges is not supported"},
 	} {
 		_, err := c.f.Vocab()

@@ -9,10 +9,10 @@ import (
 
 // document is what is read of tokenizer.json.
 type document struct {
-	Added         []added    `json:"added_tokens"`
-	Normalizer    *component `json:"normalizer"`
-	PreTokenizer  *component `json:"pre_tokenizer"`
-	PostProcessor *component `json:"post_processor"`
+	Added         []added `json:"added_tokens"`
+	Normalizer    stages  `json:"normalizer"`
+	PreTokenizer  stages  `json:"pre_tokenizer"`
+	PostProcessor stages  `json:"post_processor"`
 	Model         struct {
 		Type         string           `json:"type"`
 		Vocab        map[string]int32 `json:"vocab"`
@@ -75,6 +75,20 @@ func (m *merge) UnmarshalJSON(data []byte) error {
 	}
 	*m = merge{left, right}
 	return nil
+}
+
+// stages are a component and what it consists of. Components take up many times
+// the bytes that they are written with, so these are few.
+type stages struct{ *component }
+
+// maxStages bounds the bytes that a component is written with.
+const maxStages = 1 << 20
+
+func (s *stages) UnmarshalJSON(data []byte) error {
+	if len(data) > maxStages {
+		return fmt.Errorf("a normalizer, pre-tokenizer or post-processor of more than %d bytes", maxStages)
+	}
+	return json.Unmarshal(data, &s.component)
 }
 
 // component is a normalizer, a pre-tokenizer or a post-processor.

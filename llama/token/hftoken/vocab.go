@@ -45,11 +45,11 @@ func (f Files) Vocab() (token.Vocab, error) {
 	if err := d.tokens(&v); err != nil {
 		return fail(err)
 	}
-	norm, err := flatten(d.Normalizer, 0)
+	norm, err := flatten(d.Normalizer.component, 0)
 	if err != nil {
 		return fail(err)
 	}
-	pre, err := flatten(d.PreTokenizer, 0)
+	pre, err := flatten(d.PreTokenizer.component, 0)
 	if err != nil {
 		return fail(err)
 	}
@@ -119,10 +119,14 @@ func (d *document) tokens(v *token.Vocab) error {
 			on  bool
 			ids *[]int32
 		}{{a.LStrip, &v.LStrip}, {a.RStrip, &v.RStrip}, {a.SingleWord, &v.SingleWord}} {
-			if x.on && !slices.Contains(*x.ids, a.ID) {
+			if x.on {
 				*x.ids = append(*x.ids, a.ID)
 			}
 		}
+	}
+	for _, ids := range []*[]int32{&v.LStrip, &v.RStrip, &v.SingleWord} {
+		slices.Sort(*ids)
+		*ids = slices.Compact(*ids)
 	}
 	for id, typ := range v.Types {
 		if typ == token.TypeUndefined {
@@ -173,6 +177,9 @@ func (d *document) byteLevel(v *token.Vocab, norm, pre []*component) error {
 			return fmt.Errorf("pre-tokenizer %.64q is not supported", c.Type)
 		}
 	}
+	if len(stages) > maxExpressions {
+		return fmt.Errorf("no known splitter has %d regular expressions", len(stages))
+	}
 	name, whole, ok := token.SplitterOf(stages, d.Model.IgnoreMerges)
 	if !ok {
 		return fmt.Errorf("no known splitter has the regular expressions %.2000q; known are %s", stages, strings.Join(token.Splitters(), ", "))
@@ -187,6 +194,9 @@ func (d *document) byteLevel(v *token.Vocab, norm, pre []*component) error {
 	}
 	return nil
 }
+
+// maxExpressions is how many a message shows.
+const maxExpressions = 32
 
 // sentencePiece sets what a "llama" vocabulary has.
 func (d *document) sentencePiece(v *token.Vocab, norm, pre []*component) error {
@@ -280,6 +290,7 @@ func (d *document) scores(v *token.Vocab) error {
 		return ok && (v.Types[id] == token.TypeNormal || v.Types[id] == token.TypeUserDefined)
 	}
 	v.Scores = make([]float32, len(v.Tokens))
+	work := 0
 	for id, text := range v.Tokens {
 		if rank, ok := ranks[text]; ok {
 			v.Scores[id] = -float32(rank)
@@ -292,8 +303,8 @@ func (d *document) scores(v *token.Vocab) error {
 		if !merges(text) || strings.Contains(text, " ") || v.Types[id] == token.TypeUserDefined && !strings.Contains(text, space) {
 			continue
 		}
-		if len(text) > maxText {
-			return fmt.Errorf("token %d is %d bytes long, more than %d", id, len(text), maxText)
+		if work += len(text) * len(text); work > maxWork {
+			return fmt.Errorf("token %d is %d bytes long: with the tokens before it, more than can be looked at", id, len(text))
 		}
 		for i, n := 0, 0; i < len(text); i += n {
 			_, n = utf8.DecodeRuneInString(text[i:])
@@ -305,8 +316,10 @@ func (d *document) scores(v *token.Vocab) error {
 	return nil
 }
 
-// maxText bounds the tokens whose pairs are looked at: it takes the square.
-const maxText = 1 << 12
+// maxWork bounds the sum of the squares of the lengths of tokens: looking at all
+// pairs that make a token takes the square. Published vocabularies have less than
+// a hundredth.
+const maxWork = 1 << 30
 
 // config is what is read of tokenizer_config.json and special_tokens_map.json.
 type config struct {
@@ -429,7 +442,7 @@ func (f Files) roles(v *token.Vocab, d *document) error {
 		*x.id = id
 	}
 	class := strings.TrimSuffix(c.Class, "Fast")
-	byClass := d.PostProcessor == nil && slices.Contains([]string{"LlamaTokenizer", "CodeLlamaTokenizer", "GemmaTokenizer"}, class)
+	byClass := d.PostProcessor.component == nil && slices.Contains([]string{"LlamaTokenizer", "CodeLlamaTokenizer", "GemmaTokenizer"}, class)
 	addBOS := isTrue(c.AddBOS, before != "" || byClass && v.BOS >= 0)
 	addEOS := isTrue(c.AddEOS, after != "")
 	v.AddBOS, v.AddEOS = &addBOS, &addEOS
@@ -440,6 +453,9 @@ func (f Files) roles(v *token.Vocab, d *document) error {
 		return fmt.Errorf("hftoken: %s: add_eos_token is true, but there is no eos_token", configFile)
 	}
 
+	if len(g.EOS) > maxEnds {
+		return fmt.Errorf("hftoken: %s: eos_token_id lists %d tokens, more than %d", generationFile, len(g.EOS), maxEnds)
+	}
 	for _, n := range g.EOS {
 		id, err := f.id(v, n)
 		switch {
@@ -455,6 +471,9 @@ func (f Files) roles(v *token.Vocab, d *document) error {
 	return nil
 }
 
+// maxEnds is how many tokens may end a text.
+const maxEnds = 1 << 10
+
 // id checks an id of generation_config.json.
 func (f Files) id(v *token.Vocab, n int64) (int32, error) {
 	if n < 0 || n >= int64(len(v.Tokens)) {
@@ -466,7 +485,7 @@ func (f Files) id(v *token.Vocab, n int64) (int32, error) {
 // template gives the tokens that the post-processor puts before and after a
 // text, "" for none.
 func (d *document) template() (before, after string, err error) {
-	list, err := flatten(d.PostProcessor, 0)
+	list, err := flatten(d.PostProcessor.component, 0)
 	if err != nil {
 		return "", "", err
 	}

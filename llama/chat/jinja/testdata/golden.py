@@ -1,10 +1,15 @@
 """Renders templates/*.jinja, and snippets, with Jinja2 as transformers does,
 into golden.json.
 
+The templates were written for these tests. Some write turns with the marks of a
+well-known family, in a way of their own: none is the published template of a
+model.
+
 Needs Python with jinja2 3.1. Run in this folder: python3 golden.py
 """
 import datetime
 import glob
+import itertools
 import json
 import os
 
@@ -102,6 +107,13 @@ SNIPPETS = [
     "{{ [] }} {{ () }} {{ (1,) }} {{ {} }} {{ [none, true, 1.0, 'a'] }} {{ [1, 2,] }} {{ {'a': 1,} }} {{ 1, 2 }} {{ range(3) | list }} {{ range(2, 5) | list }} {{ range(5, 0, -2) | list }} {{ [1] * 2 }} {{ (1, 2) + (3,) }} {{ 'x' if 'a' in 'abc' else 'y' }} {{ joiner('-')() }}",
     "{% set j = joiner('-') %}{% for i in [1, 2] %}{{ j() }}{{ i }}{% endfor %}{% set a, b = 'xy' %}{{ b }}{% set a = b = 1 %}", "{% set (a, b) = (1, 2) %}{{ a }}{{ b }}",
     "{% if messages and not tools %}x{% elif tools %}y{% else %}z{% endif %}{% if messages[0]['role'] in ['user', 'x'] and 'tool_calls' not in messages[0] %}u{% endif %}{{ messages[-1].content[:5] }}{{ messages[1:] | length }}{{ messages | last | attr('role') is defined }}",
+    # What chat templates do.
+    "{% macro m(fields, tag='required') %}{% for k in fields.keys() %}{{ k }}{{ ', ' if not loop.last }}{% endfor %}{{ tag }}{% endmacro %}{{ m({'a': 1, 'b': 2}) }}",
+    "{% for i in range(3) %}{% for j in range(3) %}{% if j == 1 %}{% continue %}{% endif %}{% if i == 1 %}{% break %}{% endif %}{{ i }}{{ j }} {% endfor %}{% endfor %}",
+    "{{ strftime_now('%Y-%m-%d') }} {{ strftime_now('%d %B %Y, %H:%M:%S') }} {{ strftime_now is defined }}", "{{ raise_exception('no ' ~ messages[0].role) }}", "{% if false %}{{ raise_exception('x') }}{% endif %}y",
+    "{%- generation -%} x {%- endgeneration -%} y", "a\n{% generation %}\n{% for m in messages %}{{ m.role }}{% endfor %}\n{% endgeneration %}\nb",
+    "{% set ns = namespace(a=[]) %}{% for x in [1, 2] %}{% set ns.a = ns.a + [x] %}{% endfor %}{{ ns.a | tojson }}{{ ns.b is defined }}", "{{ messages | tojson(indent=2) }}{{ messages[0] }}{{ messages[0].items() | list }}",
+    "{{ enable_thinking is defined and enable_thinking is false }}{{ '</script>' | tojson }}{{ messages[0].content is string and messages[0].content is not mapping }}",
     "{{ 1 / 0 }}", "{{ 'a' + 1 }}", "{{ none.x.y }}", "{{ nothing.x }}", "{{ [].append(1) }}", "{{ 'a' | nosuch }}", "{{ 1 is nosuch }}", "{% nosuch %}", "{{ f( }}", "{{ [1, 2 }}", "{% for %}", "{{ 'a'.nosuch() }}", "{{ nothing() }}", "{{ 'a' < 1 }}", "{% if %}x{% endif %}", "{{ {[]: 1} }}",
 ]
 
@@ -109,7 +121,7 @@ out = []
 for source in SNIPPETS:
     row = {"template": source, "conversation": "snippet", "messages": [user], "add_generation_prompt": True}
     try:
-        row["text"] = env.from_string(source).render(messages=[user], tools=None, bos_token="<s>", eos_token="</s>", add_generation_prompt=True)
+        row["text"] = env.from_string(source).render(messages=[user], tools=None, bos_token="<s>", eos_token="</s>", add_generation_prompt=True, enable_thinking=False)
     except Exception as e:
         row["error"] = type(e).__name__
     out.append(row)
@@ -118,12 +130,14 @@ for path in sorted(glob.glob("templates/*.jinja")):
     with open(path, newline="") as f:
         template = env.from_string(f.read())
     for conversation, messages in CONVERSATIONS.items():
-        for prompt in (True, False):
+        for prompt, thinking in itertools.product((True, False), (False, True) if name == "thinking" else (False,)):
             row = {"template": name, "conversation": conversation, "messages": messages, "add_generation_prompt": prompt}
+            if thinking:
+                row["enable_thinking"] = True
             try:
                 row["text"] = template.render(
                     messages=messages, tools=None, documents=None, add_generation_prompt=prompt,
-                    bos_token="<s>", eos_token="</s>", enable_thinking=False,
+                    bos_token="<s>", eos_token="</s>", enable_thinking=thinking,
                 )
             except jinja2.exceptions.TemplateError as e:
                 row["error"] = str(e)
