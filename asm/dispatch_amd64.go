@@ -5,6 +5,7 @@ package asm
 import (
 	"unsafe"
 
+	"github.com/klauspost/cpuid/v2"
 	"golang.org/x/sys/cpu"
 )
 
@@ -100,10 +101,88 @@ func dot(lanes *[16]float32, x, y []float32) {
 }
 
 func maxOf(x []float32) float32 {
-	if level < AVX2 {
-		return maxGeneric(x)
+	switch {
+	case level >= AVX512:
+		return maxAVX512(&x[0], len(x))
+	case level >= AVX2:
+		return maxAVX2(&x[0], len(x))
 	}
-	return maxAVX2(&x[0], len(x))
+	return maxGeneric(x)
+}
+
+// sumSquaresRows sums four rows, or tells that it has no kernel for that.
+func sumSquaresRows(sums, x []float32, stride, n int) bool {
+	if level < AVX2 {
+		return false
+	}
+	sumSquaresRowsAVX2(&sums[0], &x[0], stride, n)
+	return true
+}
+
+// rotateHalves turns the first n pairs of every head, of which half in all, as
+// far as the kernel can, and tells how many.
+func rotateHalves(x []float32, stride, heads int, cos, sin []float32, half, n int) int {
+	if level < AVX2 {
+		return 0
+	}
+	rotateHalvesAVX2(&x[0], stride, heads, &cos[0], &sin[0], half, n)
+	return n
+}
+
+// rotatePairs turns the first n pairs of every head as far as the kernel can,
+// and tells how many.
+func rotatePairs(x []float32, stride, heads int, cos, sin []float32, n int) int {
+	if level < AVX2 {
+		return 0
+	}
+	rotatePairsAVX2(&x[0], stride, heads, &cos[0], &sin[0], n)
+	return n
+}
+
+func panelRows(dst []float32, ds int, src []float32, stride, panels, n int) {
+	if level < AVX2 {
+		panelRowsGeneric(dst, ds, src, stride, panels, n)
+		return
+	}
+	panelRowsAVX2(&dst[0], ds, &src[0], stride, panels, n)
+}
+
+// f16c says that the processor converts float16 without AVX-512. Every one known
+// that has AVX2 does.
+var f16c = cpuid.CPU.Supports(cpuid.F16C)
+
+func widen(dst []float32, src []uint16) {
+	switch {
+	case level >= AVX512:
+		widenAVX512(&dst[0], &src[0], len(src))
+	case level >= AVX2 && f16c:
+		widenAVX2(&dst[0], &src[0], len(src))
+	default:
+		widenGeneric(dst, src)
+	}
+}
+
+func narrow(dst []uint16, src []float32) float32 {
+	switch {
+	case level >= AVX512:
+		return narrowAVX512(&dst[0], &src[0], len(src))
+	case level >= AVX2 && f16c:
+		return narrowAVX2(&dst[0], &src[0], len(src))
+	}
+	return narrowGeneric(dst, src)
+}
+
+// addFixed adds elements, a multiple of 8, up to some group of 8 that the kernel
+// cannot add, and tells how many.
+func addFixed[T ~struct{ Hi, Lo uint64 }](sums []T, x []float32) int {
+	s := (*uint64)(unsafe.Pointer(&sums[0]))
+	switch {
+	case level >= AVX512:
+		return addFixedAVX512(s, &x[0], len(x))
+	case level >= AVX2:
+		return addFixedAVX2(s, &x[0], len(x))
+	}
+	return 0
 }
 
 func expSum(lanes *[16]float32, x []float32, scale, shift float32) {

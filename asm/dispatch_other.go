@@ -21,6 +21,21 @@ func scaleMul(dst, x, w []float32, scale float32) { scaleMulGeneric(dst, x, w, s
 func add(dst, x []float32)                        { addGeneric(dst, x) }
 func axpy(dst, x []float32, a float32)            { axpyGeneric(dst, x, a) }
 
+func sumSquaresRows(sums, x []float32, stride, n int) bool { return false }
+
+func rotateHalves(x []float32, stride, heads int, cos, sin []float32, half, n int) int { return 0 }
+
+func rotatePairs(x []float32, stride, heads int, cos, sin []float32, n int) int { return 0 }
+
+func panelRows(dst []float32, ds int, src []float32, stride, panels, n int) {
+	panelRowsGeneric(dst, ds, src, stride, panels, n)
+}
+
+func widen(dst []float32, src []uint16)          { widenGeneric(dst, src) }
+func narrow(dst []uint16, src []float32) float32 { return narrowGeneric(dst, src) }
+
+func addFixed[T ~struct{ Hi, Lo uint64 }](sums []T, x []float32) int { return 0 }
+
 func expSum(lanes *[16]float32, x []float32, scale, shift float32) {
 	expSumGeneric(lanes, x, scale, shift)
 }

@@ -416,3 +416,58 @@ func int16x64x2VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32,
 //
 //go:noescape
 func int16x64x3VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int16, xs int, t *float32, ts int, blocks int, steps int, add bool)
+
+// maxAVX512 gives the greatest x[i] for i < n, a positive multiple of 16.
+//
+//go:noescape
+func maxAVX512(x *float32, n int) float32
+
+// sumSquaresRowsAVX2 sets sums[r] to the sum of x[r*stride+i]² for r < 4 and i < n, a multiple of 16, in 16 lanes that are added as Fold does.
+//
+//go:noescape
+func sumSquaresRowsAVX2(sums *float32, x *float32, stride int, n int)
+
+// rotateHalvesAVX2 turns the pairs (x[h*stride+i], x[h*stride+half+i]) for h < heads and i < n, a multiple of 8; see rotateHalvesGeneric.
+//
+//go:noescape
+func rotateHalvesAVX2(x *float32, stride int, heads int, cos *float32, sin *float32, half int, n int)
+
+// rotatePairsAVX2 turns the pairs (x[h*stride+2*i], x[h*stride+2*i+1]) for h < heads and i < n, a multiple of 4; see rotatePairsGeneric.
+//
+//go:noescape
+func rotatePairsAVX2(x *float32, stride int, heads int, cos *float32, sin *float32, n int)
+
+// panelRowsAVX2 sets dst[p*ds+16*i+l] = src[i*stride+16*p+l] for l < 16, p < panels and i < n; panels and n are positive.
+//
+//go:noescape
+func panelRowsAVX2(dst *float32, ds int, src *float32, stride int, panels int, n int)
+
+// widenAVX2 widens the float16 src[i] to dst[i] for i < n, a multiple of 16.
+//
+//go:noescape
+func widenAVX2(dst *float32, src *uint16, n int)
+
+// widenAVX512 widens the float16 src[i] to dst[i] for i < n, a multiple of 16.
+//
+//go:noescape
+func widenAVX512(dst *float32, src *uint16, n int)
+
+// narrowAVX2 rounds src[i] to the float16 dst[i] for i < n, a multiple of 16, and gives the greatest |src[i]|.
+//
+//go:noescape
+func narrowAVX2(dst *uint16, src *float32, n int) float32
+
+// narrowAVX512 rounds src[i] to the float16 dst[i] for i < n, a multiple of 16, and gives the greatest |src[i]|.
+//
+//go:noescape
+func narrowAVX512(dst *uint16, src *float32, n int) float32
+
+// addFixedAVX2 adds x[i] to the 128-bit number in units of 2⁻⁶⁴ at sums[2*i:], upper half first, and gives how many it has added: fewer than n, a multiple of 4, where one in the next 4 is out of range.
+//
+//go:noescape
+func addFixedAVX2(sums *uint64, x *float32, n int) int
+
+// addFixedAVX512 adds x[i] to the 128-bit number in units of 2⁻⁶⁴ at sums[2*i:], upper half first, and gives how many it has added: fewer than n, a multiple of 8, where one in the next 8 is out of range.
+//
+//go:noescape
+func addFixedAVX512(sums *uint64, x *float32, n int) int

@@ -10962,3 +10962,559 @@ scale:
 	VMOVUPS     Z22, 192(AX)
 	VZEROUPPER
 	RET
+
+// func maxAVX512(x *float32, n int) float32
+// Requires: AVX, AVX512F, SSE
+TEXT ·maxAVX512(SB), NOSPLIT, $0-20
+	MOVQ    x+0(FP), AX
+	MOVQ    n+8(FP), CX
+	VMOVUPS (AX), Z0
+	VMOVUPS (AX), Z1
+	VMOVUPS (AX), Z2
+	VMOVUPS (AX), Z3
+	SHRQ    $0x04, CX
+
+four:
+	CMPQ   CX, $0x04
+	JLT    one
+	VMAXPS (AX), Z0, Z0
+	VMAXPS 64(AX), Z1, Z1
+	VMAXPS 128(AX), Z2, Z2
+	VMAXPS 192(AX), Z3, Z3
+	ADDQ   $0x00000100, AX
+	SUBQ   $0x04, CX
+	JMP    four
+
+one:
+	TESTQ  CX, CX
+	JZ     done
+	VMAXPS (AX), Z0, Z0
+	ADDQ   $0x40, AX
+	DECQ   CX
+	JMP    one
+
+done:
+	VMAXPS        Z1, Z0, Z0
+	VMAXPS        Z3, Z2, Z2
+	VMAXPS        Z2, Z0, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VMAXPS        Y1, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VMAXPS        X1, X0, X0
+	VPERMILPS     $0x4e, X0, X1
+	VMAXPS        X1, X0, X0
+	VPERMILPS     $0xb1, X0, X1
+	VMAXPS        X1, X0, X0
+	MOVSS         X0, ret+16(FP)
+	VZEROUPPER
+	RET
+
+// func sumSquaresRowsAVX2(sums *float32, x *float32, stride int, n int)
+// Requires: AVX, FMA3
+TEXT ·sumSquaresRowsAVX2(SB), NOSPLIT, $0-32
+	MOVQ   x+8(FP), AX
+	MOVQ   stride+16(FP), CX
+	SHLQ   $0x02, CX
+	LEAQ   (AX)(CX*2), DX
+	ADDQ   CX, DX
+	MOVQ   n+24(FP), BX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	SHRQ   $0x04, BX
+	JZ     done
+
+loop:
+	VMOVUPS     (AX), Y8
+	VFMADD231PS Y8, Y8, Y0
+	VMOVUPS     32(AX), Y8
+	VFMADD231PS Y8, Y8, Y1
+	VMOVUPS     (AX)(CX*1), Y8
+	VFMADD231PS Y8, Y8, Y2
+	VMOVUPS     32(AX)(CX*1), Y8
+	VFMADD231PS Y8, Y8, Y3
+	VMOVUPS     (AX)(CX*2), Y8
+	VFMADD231PS Y8, Y8, Y4
+	VMOVUPS     32(AX)(CX*2), Y8
+	VFMADD231PS Y8, Y8, Y5
+	VMOVUPS     (DX), Y8
+	VFMADD231PS Y8, Y8, Y6
+	VMOVUPS     32(DX), Y8
+	VFMADD231PS Y8, Y8, Y7
+	ADDQ        $0x40, AX
+	ADDQ        $0x40, DX
+	DECQ        BX
+	JNZ         loop
+
+done:
+	MOVQ         sums+0(FP), AX
+	VADDPS       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VPERMILPS    $0x4e, X0, X1
+	VADDPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VADDSS       X1, X0, X0
+	VMOVSS       X0, (AX)
+	VADDPS       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X0
+	VADDPS       X0, X2, X2
+	VPERMILPS    $0x4e, X2, X0
+	VADDPS       X0, X2, X2
+	VPERMILPS    $0xb1, X2, X0
+	VADDSS       X0, X2, X2
+	VMOVSS       X2, 4(AX)
+	VADDPS       Y5, Y4, Y4
+	VEXTRACTF128 $0x01, Y4, X0
+	VADDPS       X0, X4, X4
+	VPERMILPS    $0x4e, X4, X0
+	VADDPS       X0, X4, X4
+	VPERMILPS    $0xb1, X4, X0
+	VADDSS       X0, X4, X4
+	VMOVSS       X4, 8(AX)
+	VADDPS       Y7, Y6, Y6
+	VEXTRACTF128 $0x01, Y6, X0
+	VADDPS       X0, X6, X6
+	VPERMILPS    $0x4e, X6, X0
+	VADDPS       X0, X6, X6
+	VPERMILPS    $0xb1, X6, X0
+	VADDSS       X0, X6, X6
+	VMOVSS       X6, 12(AX)
+	VZEROUPPER
+	RET
+
+// func rotateHalvesAVX2(x *float32, stride int, heads int, cos *float32, sin *float32, half int, n int)
+// Requires: AVX
+TEXT ·rotateHalvesAVX2(SB), NOSPLIT, $0-56
+	MOVQ x+0(FP), AX
+	MOVQ cos+24(FP), CX
+	MOVQ sin+32(FP), DX
+	MOVQ half+40(FP), BX
+	MOVQ n+48(FP), SI
+	SHRQ $0x03, SI
+	JZ   done
+
+loop:
+	VMOVUPS (CX), Y0
+	VMOVUPS (DX), Y1
+	MOVQ    heads+16(FP), DI
+	MOVQ    stride+8(FP), R8
+	SHLQ    $0x02, R8
+	MOVQ    AX, R9
+
+head:
+	VMOVUPS (R9), Y2
+	VMOVUPS (R9)(BX*4), Y3
+	VMULPS  Y1, Y2, Y4
+	VMULPS  Y1, Y3, Y5
+	VMULPS  Y0, Y2, Y2
+	VMULPS  Y0, Y3, Y3
+	VSUBPS  Y5, Y2, Y2
+	VADDPS  Y3, Y4, Y3
+	VMOVUPS Y2, (R9)
+	VMOVUPS Y3, (R9)(BX*4)
+	ADDQ    R8, R9
+	DECQ    DI
+	JNZ     head
+	ADDQ    $0x20, AX
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, DX
+	DECQ    SI
+	JNZ     loop
+
+done:
+	VZEROUPPER
+	RET
+
+// func rotatePairsAVX2(x *float32, stride int, heads int, cos *float32, sin *float32, n int)
+// Requires: AVX, AVX2
+TEXT ·rotatePairsAVX2(SB), NOSPLIT, $0-48
+	MOVQ    x+0(FP), AX
+	MOVQ    cos+24(FP), CX
+	MOVQ    sin+32(FP), DX
+	MOVQ    n+40(FP), BX
+	VMOVUPS eachTwice<>+0(SB), Y0
+	SHRQ    $0x02, BX
+	JZ      done
+
+loop:
+	VMOVUPS (CX), X1
+	VMOVUPS (DX), X2
+	VPERMPS Y1, Y0, Y1
+	VPERMPS Y2, Y0, Y2
+	MOVQ    heads+16(FP), SI
+	MOVQ    stride+8(FP), DI
+	SHLQ    $0x02, DI
+	MOVQ    AX, R8
+
+head:
+	VMOVUPS   (R8), Y3
+	VPERMILPS $0xb1, Y3, Y4
+	VMULPS    Y1, Y3, Y3
+	VMULPS    Y2, Y4, Y4
+	VADDSUBPS Y4, Y3, Y3
+	VMOVUPS   Y3, (R8)
+	ADDQ      DI, R8
+	DECQ      SI
+	JNZ       head
+	ADDQ      $0x20, AX
+	ADDQ      $0x10, CX
+	ADDQ      $0x10, DX
+	DECQ      BX
+	JNZ       loop
+
+done:
+	VZEROUPPER
+	RET
+
+DATA eachTwice<>+0(SB)/4, $0x00000000
+DATA eachTwice<>+4(SB)/4, $0x00000000
+DATA eachTwice<>+8(SB)/4, $0x00000001
+DATA eachTwice<>+12(SB)/4, $0x00000001
+DATA eachTwice<>+16(SB)/4, $0x00000002
+DATA eachTwice<>+20(SB)/4, $0x00000002
+DATA eachTwice<>+24(SB)/4, $0x00000003
+DATA eachTwice<>+28(SB)/4, $0x00000003
+GLOBL eachTwice<>(SB), RODATA|NOPTR, $32
+
+// func panelRowsAVX2(dst *float32, ds int, src *float32, stride int, panels int, n int)
+// Requires: AVX
+TEXT ·panelRowsAVX2(SB), NOSPLIT, $0-48
+	MOVQ dst+0(FP), AX
+	MOVQ ds+8(FP), CX
+	MOVQ src+16(FP), DX
+	MOVQ stride+24(FP), BX
+	MOVQ n+40(FP), SI
+	SHLQ $0x02, CX
+	SHLQ $0x02, BX
+
+row:
+	MOVQ panels+32(FP), R9
+	MOVQ DX, DI
+	MOVQ AX, R8
+
+panel:
+	VMOVUPS (DI), Y0
+	VMOVUPS Y0, (R8)
+	VMOVUPS 32(DI), Y0
+	VMOVUPS Y0, 32(R8)
+	ADDQ    $0x40, DI
+	ADDQ    CX, R8
+	DECQ    R9
+	JNZ     panel
+	ADDQ    BX, DX
+	ADDQ    $0x40, AX
+	DECQ    SI
+	JNZ     row
+	VZEROUPPER
+	RET
+
+// func widenAVX2(dst *float32, src *uint16, n int)
+// Requires: AVX, F16C
+TEXT ·widenAVX2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
+	SHRQ $0x04, DX
+	JZ   done
+
+loop:
+	VCVTPH2PS (CX), Y0
+	VMOVUPS   Y0, (AX)
+	VCVTPH2PS 16(CX), Y0
+	VMOVUPS   Y0, 32(AX)
+	ADDQ      $0x20, CX
+	ADDQ      $0x40, AX
+	DECQ      DX
+	JNZ       loop
+
+done:
+	VZEROUPPER
+	RET
+
+// func widenAVX512(dst *float32, src *uint16, n int)
+// Requires: AVX, AVX512F
+TEXT ·widenAVX512(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
+	SHRQ $0x04, DX
+	JZ   done
+
+loop:
+	VCVTPH2PS (CX), Z0
+	VMOVUPS   Z0, (AX)
+	ADDQ      $0x20, CX
+	ADDQ      $0x40, AX
+	DECQ      DX
+	JNZ       loop
+
+done:
+	VZEROUPPER
+	RET
+
+// func narrowAVX2(dst *uint16, src *float32, n int) float32
+// Requires: AVX, F16C, SSE
+TEXT ·narrowAVX2(SB), NOSPLIT, $0-28
+	MOVQ   dst+0(FP), AX
+	MOVQ   src+8(FP), CX
+	MOVQ   n+16(FP), DX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	SHRQ   $0x04, DX
+	JZ     done
+
+loop:
+	VMOVUPS   (CX), Y2
+	VCVTPS2PH $0x00, Y2, (AX)
+	VANDPS    absolute<>+0(SB), Y2, Y2
+	VMAXPS    Y0, Y2, Y0
+	VMOVUPS   32(CX), Y2
+	VCVTPS2PH $0x00, Y2, 16(AX)
+	VANDPS    absolute<>+0(SB), Y2, Y2
+	VMAXPS    Y1, Y2, Y1
+	ADDQ      $0x20, AX
+	ADDQ      $0x40, CX
+	DECQ      DX
+	JNZ       loop
+
+done:
+	VMAXPS       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0x4e, X0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VMAXPS       X1, X0, X0
+	MOVSS        X0, ret+24(FP)
+	VZEROUPPER
+	RET
+
+DATA absolute<>+0(SB)/4, $0x7fffffff
+DATA absolute<>+4(SB)/4, $0x7fffffff
+DATA absolute<>+8(SB)/4, $0x7fffffff
+DATA absolute<>+12(SB)/4, $0x7fffffff
+DATA absolute<>+16(SB)/4, $0x7fffffff
+DATA absolute<>+20(SB)/4, $0x7fffffff
+DATA absolute<>+24(SB)/4, $0x7fffffff
+DATA absolute<>+28(SB)/4, $0x7fffffff
+GLOBL absolute<>(SB), RODATA|NOPTR, $32
+
+// func narrowAVX512(dst *uint16, src *float32, n int) float32
+// Requires: AVX, AVX512F, SSE
+TEXT ·narrowAVX512(SB), NOSPLIT, $0-28
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VBROADCASTSS absolute<>+0(SB), Z0
+	VPXORD       Z1, Z1, Z1
+	SHRQ         $0x04, DX
+	JZ           done
+
+loop:
+	VMOVUPS   (CX), Z2
+	VCVTPS2PH $0x00, Z2, (AX)
+	VPANDD    Z0, Z2, Z2
+	VMAXPS    Z1, Z2, Z1
+	ADDQ      $0x20, AX
+	ADDQ      $0x40, CX
+	DECQ      DX
+	JNZ       loop
+
+done:
+	VEXTRACTF64X4 $0x01, Z1, Y0
+	VMAXPS        Y0, Y1, Y1
+	VEXTRACTF128  $0x01, Y1, X0
+	VMAXPS        X0, X1, X1
+	VPERMILPS     $0x4e, X1, X0
+	VMAXPS        X0, X1, X1
+	VPERMILPS     $0xb1, X1, X0
+	VMAXPS        X0, X1, X1
+	MOVSS         X1, ret+24(FP)
+	VZEROUPPER
+	RET
+
+DATA fixedExponent<>+0(SB)/8, $0x00000000000000ff
+DATA fixedExponent<>+8(SB)/8, $0x00000000000000ff
+DATA fixedExponent<>+16(SB)/8, $0x00000000000000ff
+DATA fixedExponent<>+24(SB)/8, $0x00000000000000ff
+GLOBL fixedExponent<>(SB), RODATA|NOPTR, $32
+
+DATA fixedBias<>+0(SB)/8, $0x0000000000000056
+DATA fixedBias<>+8(SB)/8, $0x0000000000000056
+DATA fixedBias<>+16(SB)/8, $0x0000000000000056
+DATA fixedBias<>+24(SB)/8, $0x0000000000000056
+GLOBL fixedBias<>(SB), RODATA|NOPTR, $32
+
+DATA fixedLimit<>+0(SB)/8, $0x0000000000000040
+DATA fixedLimit<>+8(SB)/8, $0x0000000000000040
+DATA fixedLimit<>+16(SB)/8, $0x0000000000000040
+DATA fixedLimit<>+24(SB)/8, $0x0000000000000040
+GLOBL fixedLimit<>(SB), RODATA|NOPTR, $32
+
+DATA fixedMantissa<>+0(SB)/8, $0x00000000007fffff
+DATA fixedMantissa<>+8(SB)/8, $0x00000000007fffff
+DATA fixedMantissa<>+16(SB)/8, $0x00000000007fffff
+DATA fixedMantissa<>+24(SB)/8, $0x00000000007fffff
+GLOBL fixedMantissa<>(SB), RODATA|NOPTR, $32
+
+DATA fixedLeading<>+0(SB)/8, $0x0000000000800000
+DATA fixedLeading<>+8(SB)/8, $0x0000000000800000
+DATA fixedLeading<>+16(SB)/8, $0x0000000000800000
+DATA fixedLeading<>+24(SB)/8, $0x0000000000800000
+GLOBL fixedLeading<>(SB), RODATA|NOPTR, $32
+
+DATA fixedSign<>+0(SB)/8, $0x8000000000000000
+DATA fixedSign<>+8(SB)/8, $0x8000000000000000
+DATA fixedSign<>+16(SB)/8, $0x8000000000000000
+DATA fixedSign<>+24(SB)/8, $0x8000000000000000
+GLOBL fixedSign<>(SB), RODATA|NOPTR, $32
+
+DATA fixedOrder<>+0(SB)/4, $0x00000000
+DATA fixedOrder<>+4(SB)/4, $0x00000004
+DATA fixedOrder<>+8(SB)/4, $0x00000001
+DATA fixedOrder<>+12(SB)/4, $0x00000005
+DATA fixedOrder<>+16(SB)/4, $0x00000002
+DATA fixedOrder<>+20(SB)/4, $0x00000006
+DATA fixedOrder<>+24(SB)/4, $0x00000003
+DATA fixedOrder<>+28(SB)/4, $0x00000007
+GLOBL fixedOrder<>(SB), RODATA|NOPTR, $32
+
+// func addFixedAVX2(sums *uint64, x *float32, n int) int
+// Requires: AVX, AVX2
+TEXT ·addFixedAVX2(SB), NOSPLIT, $0-32
+	MOVQ sums+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+
+loop:
+	CMPQ        BX, DX
+	JGE         end
+	VPERMILPS   $0xd8, (CX)(BX*4), X0
+	VPMOVZXDQ   X0, Y0
+	VPSRLQ      $0x17, Y0, Y1
+	VPAND       fixedExponent<>+0(SB), Y1, Y1
+	VPSUBQ      fixedBias<>+0(SB), Y1, Y1
+	VMOVDQU     fixedLimit<>+0(SB), Y2
+	VPCMPGTQ    Y1, Y2, Y2
+	VPANDN      Y2, Y1, Y2
+	VMOVMSKPD   Y2, SI
+	CMPL        SI, $0x0f
+	JNE         end
+	VPAND       fixedMantissa<>+0(SB), Y0, Y3
+	VPOR        fixedLeading<>+0(SB), Y3, Y3
+	VMOVDQU     fixedLimit<>+0(SB), Y2
+	VPSUBQ      Y1, Y2, Y2
+	VPSRLVQ     Y2, Y3, Y4
+	VPSLLVQ     Y1, Y3, Y3
+	VPSLLQ      $0x20, Y0, Y0
+	VPXOR       Y1, Y1, Y1
+	VPCMPGTQ    Y0, Y1, Y1
+	VPXOR       Y1, Y3, Y3
+	VPXOR       Y1, Y4, Y4
+	VMOVDQU     (AX), Y6
+	VMOVDQU     32(AX), Y0
+	VPUNPCKLQDQ Y0, Y6, Y5
+	VPUNPCKHQDQ Y0, Y6, Y0
+	VMOVDQU     fixedSign<>+0(SB), Y2
+	VPADDQ      Y3, Y0, Y0
+	VPXOR       Y2, Y3, Y3
+	VPXOR       Y2, Y0, Y6
+	VPCMPGTQ    Y6, Y3, Y3
+	VPSUBQ      Y1, Y0, Y0
+	VPXOR       Y2, Y0, Y2
+	VPCMPGTQ    Y2, Y6, Y2
+	VPOR        Y2, Y3, Y3
+	VPADDQ      Y4, Y5, Y4
+	VPSUBQ      Y3, Y4, Y4
+	VPXOR       Y5, Y4, Y2
+	VPXOR       Y5, Y1, Y6
+	VPANDN      Y2, Y6, Y2
+	VMOVMSKPD   Y2, SI
+	TESTL       SI, SI
+	JNZ         end
+	VPUNPCKLQDQ Y0, Y4, Y6
+	VPUNPCKHQDQ Y0, Y4, Y0
+	VMOVDQU     Y6, (AX)
+	VMOVDQU     Y0, 32(AX)
+	ADDQ        $0x40, AX
+	ADDQ        $0x04, BX
+	JMP         loop
+
+end:
+	MOVQ BX, ret+24(FP)
+	VZEROUPPER
+	RET
+
+// func addFixedAVX512(sums *uint64, x *float32, n int) int
+// Requires: AVX, AVX2, AVX512DQ, AVX512F
+TEXT ·addFixedAVX512(SB), NOSPLIT, $0-32
+	MOVQ         sums+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VPBROADCASTQ fixedExponent<>+0(SB), Z0
+	VPBROADCASTQ fixedBias<>+0(SB), Z1
+	VPBROADCASTQ fixedLimit<>+0(SB), Z2
+	VPBROADCASTQ fixedMantissa<>+0(SB), Z3
+	VPBROADCASTQ fixedLeading<>+0(SB), Z4
+	VMOVDQU      fixedOrder<>+0(SB), Y5
+	VPTERNLOGD   $0xff, Z6, Z6, Z6
+	XORQ         BX, BX
+
+loop:
+	CMPQ        BX, DX
+	JGE         end
+	VPERMPS     (CX)(BX*4), Y5, Y7
+	VPMOVZXDQ   Y7, Z7
+	VPSRLQ      $0x17, Z7, Z8
+	VPANDQ      Z0, Z8, Z8
+	VPSUBQ      Z1, Z8, Z8
+	VPCMPUQ     $0x05, Z2, Z8, K1
+	KMOVB       K1, SI
+	TESTL       SI, SI
+	JNZ         end
+	VPANDQ      Z3, Z7, Z10
+	VPORQ       Z4, Z10, Z10
+	VPSUBQ      Z8, Z2, Z9
+	VPSRLVQ     Z9, Z10, Z9
+	VPSLLVQ     Z8, Z10, Z10
+	VPSLLQ      $0x20, Z7, Z7
+	VPSRAQ      $0x3f, Z7, Z7
+	VPXORQ      Z7, Z10, Z10
+	VPXORQ      Z7, Z9, Z9
+	VMOVDQU64   (AX), Z12
+	VMOVDQU64   64(AX), Z8
+	VPUNPCKLQDQ Z8, Z12, Z11
+	VPUNPCKHQDQ Z8, Z12, Z8
+	VPADDQ      Z10, Z8, Z13
+	VPCMPUQ     $0x01, Z10, Z13, K1
+	VPSUBQ      Z7, Z13, Z8
+	VPCMPUQ     $0x01, Z13, Z8, K2
+	KORB        K1, K2, K1
+	VPADDQ      Z9, Z11, Z9
+	VPSUBQ      Z6, Z9, K1, Z9
+	VPXORQ      Z11, Z9, Z13
+	VPXORQ      Z11, Z7, Z12
+	VPANDNQ     Z13, Z12, Z13
+	VPMOVQ2M    Z13, K1
+	KMOVB       K1, SI
+	TESTL       SI, SI
+	JNZ         end
+	VPUNPCKLQDQ Z8, Z9, Z12
+	VPUNPCKHQDQ Z8, Z9, Z8
+	VMOVDQU64   Z12, (AX)
+	VMOVDQU64   Z8, 64(AX)
+	ADDQ        $0x00000080, AX
+	ADDQ        $0x08, BX
+	JMP         loop
+
+end:
+	MOVQ BX, ret+24(FP)
+	VZEROUPPER
+	RET

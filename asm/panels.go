@@ -56,6 +56,27 @@ func transposeGeneric(dst, src []float32, stride, n int) {
 	}
 }
 
+// PanelRows brings n rows of panels*Rows elements into panels, of which each
+// holds a run of every row, row after row:
+// dst[p*ds+i*Rows+l] = src[i*stride+p*Rows+l] for l < Rows. It panics where a
+// slice is too short.
+func PanelRows(dst []float32, ds int, src []float32, stride, panels, n int) {
+	if panels <= 0 || n <= 0 {
+		return
+	}
+	_ = dst[(panels-1)*ds+n*Rows-1]
+	_ = src[(n-1)*stride+panels*Rows-1]
+	panelRows(dst, ds, src, stride, panels, n)
+}
+
+func panelRowsGeneric(dst []float32, ds int, src []float32, stride, panels, n int) {
+	for i := range n {
+		for p := range panels {
+			*(*[Rows]float32)(dst[p*ds+i*Rows:]) = *(*[Rows]float32)(src[i*stride+p*Rows:])
+		}
+	}
+}
+
 // mulPanelsGeneric defines the bits of MulPanels.
 func mulPanelsGeneric(y []float32, ys int, w []float32, ws int, x []float32, xs int, k, panels, cols int, add bool) {
 	for p := range panels {

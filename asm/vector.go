@@ -33,6 +33,21 @@ func SumSquares(x []float32) float32 {
 	return Fold(&lanes)
 }
 
+// SumSquaresRows sets sums[r] to SumSquares(x[r*stride:][:n]). Rows side by side
+// take less time than one after another.
+func SumSquaresRows(sums, x []float32, stride, n int) {
+	for n%16 == 0 && n > 0 && len(sums) >= 4 {
+		_ = x[3*stride+n-1]
+		if !sumSquaresRows(sums, x, stride, n) {
+			break
+		}
+		sums, x = sums[4:], x[min(4*stride, len(x)):]
+	}
+	for r := range sums {
+		sums[r] = SumSquares(x[r*stride:][:n])
+	}
+}
+
 func sumSquaresGeneric(lanes *[16]float32, x []float32) {
 	for i, v := range x {
 		lanes[i%16] = FMA(v, v, lanes[i%16])

@@ -31,6 +31,8 @@ func main() {
 	pauseAMD64()
 	avx512(c)
 	integers()
+	attention()
+	fixed()
 	Generate()
 }
 
@@ -258,15 +260,7 @@ func maxAVX2() {
 	}, x)
 	// The greatest of 16 is the same whichever way they are compared.
 	VMAXPS(a[1], a[0], a[0])
-	half := XMM()
-	VEXTRACTF128(Imm(1), a[0], half)
-	m := a[0].AsX()
-	VMAXPS(half, m, m)
-	VPERMILPS(Imm(0x4e), m, half)
-	VMAXPS(half, m, m)
-	VPERMILPS(Imm(0xb1), m, half)
-	VMAXPS(half, m, m)
-	Store(m, ReturnIndex(0))
+	Store(greatest(a[0]), ReturnIndex(0))
 	VZEROUPPER()
 	RET()
 }

@@ -1,0 +1,353 @@
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
+)
+
+// attention writes what surrounds the products of attention: rotations, the
+// layouts of keys and values, their float16 form, and the greatest score.
+func attention() {
+	maxAVX512()
+	sumSquaresRowsAVX2()
+	rotateHalvesAVX2()
+	rotatePairsAVX2()
+	panelRowsAVX2()
+	widenAVX2()
+	widenAVX512()
+	narrowAVX2()
+	narrowAVX512()
+}
+
+// maxAVX512 keeps four registers of greatest elements: one would wait for its
+// own comparisons. The greatest of many is the same whichever way they are
+// compared.
+func maxAVX512() {
+	TEXT("maxAVX512", NOSPLIT, "func(x *float32, n int) float32")
+	Pragma("noescape")
+	Doc("maxAVX512 gives the greatest x[i] for i < n, a positive multiple of 16.")
+	x := Load(Param("x"), GP64())
+	n := Load(Param("n"), GP64())
+	var a [4]VecVirtual
+	for i := range a {
+		a[i] = ZMM()
+		VMOVUPS(Mem{Base: x}, a[i])
+	}
+	SHRQ(Imm(4), n)
+	Label("four")
+	CMPQ(n, Imm(4))
+	JLT(LabelRef("one"))
+	for i := range a {
+		VMAXPS(Mem{Base: x, Disp: 64 * i}, a[i], a[i])
+	}
+	ADDQ(U32(256), x)
+	SUBQ(Imm(4), n)
+	JMP(LabelRef("four"))
+	Label("one")
+	TESTQ(n, n)
+	JZ(LabelRef("done"))
+	VMAXPS(Mem{Base: x}, a[0], a[0])
+	ADDQ(Imm(64), x)
+	DECQ(n)
+	JMP(LabelRef("one"))
+	Label("done")
+	VMAXPS(a[1], a[0], a[0])
+	VMAXPS(a[3], a[2], a[2])
+	VMAXPS(a[2], a[0], a[0])
+	upper := YMM()
+	VEXTRACTF64X4(Imm(1), a[0], upper)
+	VMAXPS(upper, a[0].AsY(), a[0].AsY())
+	Store(greatest(a[0]), ReturnIndex(0))
+	VZEROUPPER()
+	RET()
+}
+
+// greatest reduces the eight lower lanes of m to the greatest.
+func greatest(m Vec) Register {
+	half := XMM()
+	VEXTRACTF128(Imm(1), m.AsY(), half)
+	q := m.AsX()
+	VMAXPS(half, q, q)
+	VPERMILPS(Imm(0x4e), q, half)
+	VMAXPS(half, q, q)
+	VPERMILPS(Imm(0xb1), q, half)
+	VMAXPS(half, q, q)
+	return q
+}
+
+// sumSquaresRowsAVX2 sums four rows side by side. A row has two chains of fused
+// multiply-adds and would wait for them; eight keep the units busy.
+func sumSquaresRowsAVX2() {
+	const rows = 4
+	TEXT("sumSquaresRowsAVX2", NOSPLIT, "func(sums, x *float32, stride, n int)")
+	Pragma("noescape")
+	Doc("sumSquaresRowsAVX2 sets sums[r] to the sum of x[r*stride+i]² for r < 4 and i < n, a multiple of 16, in 16 lanes that are added as Fold does.")
+	row, next := strided("x", "stride", rows)
+	n := Load(Param("n"), GP64())
+	var a [rows][2]VecVirtual
+	for r := range a {
+		for h := range a[r] {
+			a[r][h] = YMM()
+			VXORPS(a[r][h], a[r][h], a[r][h])
+		}
+	}
+	SHRQ(Imm(4), n)
+	JZ(LabelRef("done"))
+	Label("loop")
+	for r := range a {
+		for h := range a[r] {
+			v := YMM()
+			VMOVUPS(row(r).Offset(32*h), v)
+			VFMADD231PS(v, v, a[r][h])
+		}
+	}
+	next(64)
+	DECQ(n)
+	JNZ(LabelRef("loop"))
+	Label("done")
+	sums := Load(Param("sums"), GP64())
+	for r := range a {
+		// Lane i+8 to lane i, then i+4, i+2 and i+1.
+		v, w := a[r][0], XMM()
+		VADDPS(a[r][1], v, v)
+		VEXTRACTF128(Imm(1), v, w)
+		x := v.AsX()
+		VADDPS(w, x, x)
+		VPERMILPS(Imm(0x4e), x, w)
+		VADDPS(w, x, x)
+		VPERMILPS(Imm(0xb1), x, w)
+		VADDSS(w, x, x)
+		VMOVSS(x, Mem{Base: sums, Disp: 4 * r})
+	}
+	VZEROUPPER()
+	RET()
+}
+
+// eachHead runs body for every head at the same place within it.
+func eachHead(x Register, body func(p Register)) {
+	heads := Load(Param("heads"), GP64())
+	stride := Load(Param("stride"), GP64())
+	SHLQ(Imm(2), stride)
+	p := GP64()
+	MOVQ(x, p)
+	Label("head")
+	body(p)
+	ADDQ(stride, p)
+	DECQ(heads)
+	JNZ(LabelRef("head"))
+}
+
+// rotateHalvesAVX2 turns eight pairs of every head at a time: their cosines and
+// sines are loaded once.
+func rotateHalvesAVX2() {
+	TEXT("rotateHalvesAVX2", NOSPLIT, "func(x *float32, stride, heads int, cos, sin *float32, half, n int)")
+	Pragma("noescape")
+	Doc("rotateHalvesAVX2 turns the pairs (x[h*stride+i], x[h*stride+half+i]) for h < heads and i < n, a multiple of 8; see rotateHalvesGeneric.")
+	x := Load(Param("x"), GP64())
+	cos := Load(Param("cos"), GP64())
+	sin := Load(Param("sin"), GP64())
+	half := Load(Param("half"), GP64())
+	n := Load(Param("n"), GP64())
+	SHRQ(Imm(3), n)
+	JZ(LabelRef("done"))
+	Label("loop")
+	c, s := YMM(), YMM()
+	VMOVUPS(Mem{Base: cos}, c)
+	VMOVUPS(Mem{Base: sin}, s)
+	eachHead(x, func(p Register) {
+		first, second := Mem{Base: p}, Mem{Base: p, Index: half, Scale: 4}
+		a, b, as, bs := YMM(), YMM(), YMM(), YMM()
+		VMOVUPS(first, a)
+		VMOVUPS(second, b)
+		VMULPS(s, a, as)
+		VMULPS(s, b, bs)
+		VMULPS(c, a, a)
+		VMULPS(c, b, b)
+		VSUBPS(bs, a, a)
+		VADDPS(b, as, b)
+		VMOVUPS(a, first)
+		VMOVUPS(b, second)
+	})
+	for _, p := range []Register{x, cos, sin} {
+		ADDQ(Imm(32), p)
+	}
+	DECQ(n)
+	JNZ(LabelRef("loop"))
+	Label("done")
+	VZEROUPPER()
+	RET()
+}
+
+// rotatePairsAVX2 turns four pairs of every head at a time. With each element
+// multiplied by its pair's cosine, and its neighbour by the sine, first elements
+// want the difference and second ones the sum.
+func rotatePairsAVX2() {
+	TEXT("rotatePairsAVX2", NOSPLIT, "func(x *float32, stride, heads int, cos, sin *float32, n int)")
+	Pragma("noescape")
+	Doc("rotatePairsAVX2 turns the pairs (x[h*stride+2*i], x[h*stride+2*i+1]) for h < heads and i < n, a multiple of 4; see rotatePairsGeneric.")
+	x := Load(Param("x"), GP64())
+	cos := Load(Param("cos"), GP64())
+	sin := Load(Param("sin"), GP64())
+	n := Load(Param("n"), GP64())
+	twice := YMM()
+	VMOVUPS(eachTwice(), twice)
+	SHRQ(Imm(2), n)
+	JZ(LabelRef("done"))
+	Label("loop")
+	c, s := YMM(), YMM()
+	VMOVUPS(Mem{Base: cos}, c.AsX())
+	VMOVUPS(Mem{Base: sin}, s.AsX())
+	VPERMPS(c, twice, c)
+	VPERMPS(s, twice, s)
+	eachHead(x, func(p Register) {
+		v, w := YMM(), YMM()
+		VMOVUPS(Mem{Base: p}, v)
+		VPERMILPS(Imm(0xb1), v, w) // neighbours change places
+		VMULPS(c, v, v)
+		VMULPS(s, w, w)
+		VADDSUBPS(w, v, v)
+		VMOVUPS(v, Mem{Base: p})
+	})
+	ADDQ(Imm(32), x)
+	ADDQ(Imm(16), cos)
+	ADDQ(Imm(16), sin)
+	DECQ(n)
+	JNZ(LabelRef("loop"))
+	Label("done")
+	VZEROUPPER()
+	RET()
+}
+
+// eachTwice holds the indices 0 0 1 1 2 2 3 3.
+func eachTwice() Mem {
+	m := GLOBL("eachTwice", RODATA|NOPTR)
+	for i := range 8 {
+		DATA(4*i, U32(uint32(i/2)))
+	}
+	return m
+}
+
+func panelRowsAVX2() {
+	TEXT("panelRowsAVX2", NOSPLIT, "func(dst *float32, ds int, src *float32, stride, panels, n int)")
+	Pragma("noescape")
+	Doc("panelRowsAVX2 sets dst[p*ds+16*i+l] = src[i*stride+16*p+l] for l < 16, p < panels and i < n; panels and n are positive.")
+	dst := Load(Param("dst"), GP64())
+	ds := Load(Param("ds"), GP64())
+	src := Load(Param("src"), GP64())
+	stride := Load(Param("stride"), GP64())
+	n := Load(Param("n"), GP64())
+	SHLQ(Imm(2), ds)
+	SHLQ(Imm(2), stride)
+	Label("row")
+	from, to, panels := GP64(), GP64(), Load(Param("panels"), GP64())
+	MOVQ(src, from)
+	MOVQ(dst, to)
+	Label("panel")
+	for h := range 2 {
+		v := YMM()
+		VMOVUPS(at(from, h), v)
+		VMOVUPS(v, at(to, h))
+	}
+	ADDQ(Imm(64), from)
+	ADDQ(ds, to)
+	DECQ(panels)
+	JNZ(LabelRef("panel"))
+	ADDQ(stride, src)
+	ADDQ(Imm(64), dst)
+	DECQ(n)
+	JNZ(LabelRef("row"))
+	VZEROUPPER()
+	RET()
+}
+
+func widenAVX2() {
+	TEXT("widenAVX2", NOSPLIT, "func(dst *float32, src *uint16, n int)")
+	Pragma("noescape")
+	Doc("widenAVX2 widens the float16 src[i] to dst[i] for i < n, a multiple of 16.")
+	dst := Load(Param("dst"), GP64())
+	src := Load(Param("src"), GP64())
+	n := Load(Param("n"), GP64())
+	loop16(n, func() {
+		for h := range 2 {
+			v := YMM()
+			VCVTPH2PS(Mem{Base: src, Disp: 16 * h}, v)
+			VMOVUPS(v, at(dst, h))
+		}
+		ADDQ(Imm(32), src)
+	}, dst)
+	VZEROUPPER()
+	RET()
+}
+
+func widenAVX512() {
+	TEXT("widenAVX512", NOSPLIT, "func(dst *float32, src *uint16, n int)")
+	Pragma("noescape")
+	Doc("widenAVX512 widens the float16 src[i] to dst[i] for i < n, a multiple of 16.")
+	dst := Load(Param("dst"), GP64())
+	src := Load(Param("src"), GP64())
+	n := Load(Param("n"), GP64())
+	loop16(n, func() {
+		v := ZMM()
+		VCVTPH2PS(Mem{Base: src}, v)
+		VMOVUPS(v, Mem{Base: dst})
+		ADDQ(Imm(32), src)
+	}, dst)
+	VZEROUPPER()
+	RET()
+}
+
+// narrowAVX2 rounds as the instruction does when told to round to the nearest,
+// ties to even.
+func narrowAVX2() {
+	TEXT("narrowAVX2", NOSPLIT, "func(dst *uint16, src *float32, n int) float32")
+	Pragma("noescape")
+	Doc("narrowAVX2 rounds src[i] to the float16 dst[i] for i < n, a multiple of 16, and gives the greatest |src[i]|.")
+	dst := Load(Param("dst"), GP64())
+	src := Load(Param("src"), GP64())
+	n := Load(Param("n"), GP64())
+	absolute := vector("absolute", 0x7fffffff)
+	most := [2]VecVirtual{YMM(), YMM()}
+	for _, m := range most {
+		VXORPS(m, m, m)
+	}
+	loop16(n, func() {
+		for h, m := range most {
+			v := YMM()
+			VMOVUPS(at(src, h), v)
+			VCVTPS2PH(Imm(0), v, Mem{Base: dst, Disp: 16 * h})
+			VANDPS(absolute, v, v)
+			VMAXPS(m, v, m) // m where v is not a number
+		}
+		ADDQ(Imm(32), dst)
+	}, src)
+	VMAXPS(most[1], most[0], most[0])
+	Store(greatest(most[0]), ReturnIndex(0))
+	VZEROUPPER()
+	RET()
+}
+
+func narrowAVX512() {
+	TEXT("narrowAVX512", NOSPLIT, "func(dst *uint16, src *float32, n int) float32")
+	Pragma("noescape")
+	Doc("narrowAVX512 rounds src[i] to the float16 dst[i] for i < n, a multiple of 16, and gives the greatest |src[i]|.")
+	dst := Load(Param("dst"), GP64())
+	src := Load(Param("src"), GP64())
+	n := Load(Param("n"), GP64())
+	absolute, most := broadcast(vector("absolute", 0x7fffffff)), ZMM()
+	VPXORD(most, most, most)
+	loop16(n, func() {
+		v := ZMM()
+		VMOVUPS(Mem{Base: src}, v)
+		VCVTPS2PH(Imm(0), v, Mem{Base: dst})
+		VPANDD(absolute, v, v)
+		VMAXPS(most, v, most)
+		ADDQ(Imm(32), dst)
+	}, src)
+	upper := YMM()
+	VEXTRACTF64X4(Imm(1), most, upper)
+	VMAXPS(upper, most.AsY(), most.AsY())
+	Store(greatest(most), ReturnIndex(0))
+	VZEROUPPER()
+	RET()
+}
