@@ -53,6 +53,82 @@ func TestRotationsTurn(t *testing.T) {
 	})
 }
 
+func TestMulStairsEqualsGeneric(t *testing.T) {
+	eachLevel(t, func(t *testing.T) {
+		for name, filler := range fillers {
+			t.Run(name, func(t *testing.T) {
+				r := rand.New(rand.NewPCG(3, 4))
+				for _, k := range []int{0, 1, 9} {
+					for _, panels := range []int{1, 4, 5} {
+						for _, cols := range []int{1, 2, 3, 4, 5, 6, 7, 11, 24} {
+							longest := k + cols - 1
+							ys, ws, xs := panels*Rows+r.IntN(3)*8, longest*Rows+r.IntN(2)*32, longest+r.IntN(4)
+							w := fill(t, r, max(0, (panels-1)*ws+longest*Rows), filler)
+							x := fill(t, r, max(0, (cols-1)*xs+longest), filler)
+							y := fill(t, r, (cols-1)*ys+panels*Rows, filler)
+							for _, add := range []bool{false, true} {
+								want, got := slices.Clone(y), copyOf(t, y)
+								for c := range cols { // each column alone
+									MulPanels(want[c*ys:], ys, w, ws, x[min(c*xs, len(x)):], xs, k+c, panels, 1, add)
+								}
+								MulStairs(got, ys, w, ws, x, xs, k, panels, cols, add)
+								sameBits(t, want, got, fmt.Sprintf("k=%d panels=%d cols=%d add=%v", k, panels, cols, add))
+								mulStairsGeneric(y, ys, w, ws, x, xs, k, panels, cols, add)
+								sameBits(t, y, got, fmt.Sprintf("k=%d panels=%d cols=%d add=%v", k, panels, cols, add))
+								copy(y, want) // other values for the next
+							}
+						}
+					}
+				}
+			})
+		}
+	})
+	w, x, y := make([]float32, 64), make([]float32, 7), make([]float32, 32)
+	require.NotPanics(t, func() { MulStairs(y, 16, w, 64, x, 3, 3, 1, 2, false) })
+	require.Panics(t, func() { MulStairs(y, 16, w, 64, x, 4, 3, 1, 2, false) })
+	require.Panics(t, func() { MulStairs(y, 16, w[:63], 64, x, 3, 3, 1, 2, false) })
+	require.Panics(t, func() { MulStairs(y[:31], 16, w, 64, x, 3, 3, 1, 2, false) })
+}
+
+func TestSoftmaxEqualsItsParts(t *testing.T) {
+	eachLevel(t, func(t *testing.T) {
+		for name, filler := range fillers {
+			r := rand.New(rand.NewPCG(5, 6))
+			for n := range 150 {
+				x := fill(t, r, n, filler)
+				scale := float32(r.Float64() * 2)
+				want := slices.Clone(x)
+				var lanes [16]float32
+				greatest := float32(0)
+				if n > 0 {
+					greatest = maxGeneric(x) + 0
+				}
+				expSumGeneric(&lanes, want, scale, float32(greatest*scale))
+				sum := Softmax(x, scale)
+				sameBits(t, want, x, fmt.Sprintf("%s, %d elements", name, n))
+				sameBits(t, []float32{Fold(&lanes)}, []float32{sum}, fmt.Sprintf("%s, the sum of %d elements", name, n))
+			}
+		}
+	})
+}
+
+func BenchmarkSoftmax(b *testing.B) {
+	for _, l := range Levels() {
+		for _, n := range []int{61, 2000} {
+			b.Run(fmt.Sprintf("%v/%d", l, n), func(b *testing.B) {
+				restore, err := Use(l)
+				require.NoError(b, err)
+				defer restore()
+				x := make([]float32, n)
+				b.SetBytes(4 * int64(len(x)))
+				for b.Loop() {
+					Softmax(x, 0.5)
+				}
+			})
+		}
+	}
+}
+
 func TestSumSquaresRowsEqualsSumSquares(t *testing.T) {
 	eachLevel(t, func(t *testing.T) {
 		for name, filler := range fillers {

@@ -84,6 +84,41 @@ func eachColumn(kernels []panelKernel, y []float32, ys int, w []float32, ws int,
 	}
 }
 
+// The kernels of one and of four panels whose columns have chains of growing
+// length, by their number of columns, less one.
+var (
+	stairs16AVX2   = []panelKernel{panels16x1AVX2, stairs16x2AVX2, stairs16x3AVX2, stairs16x4AVX2, stairs16x5AVX2, stairs16x6AVX2}
+	stairs64AVX512 = []panelKernel{panels64x1AVX512, stairs64x2AVX512, stairs64x3AVX512, stairs64x4AVX512, stairs64x5AVX512, stairs64x6AVX512}
+)
+
+func mulStairs(y []float32, ys int, w []float32, ws int, x []float32, xs int, k, panels, cols int, add bool) {
+	if level < AVX2 || k == 0 {
+		mulStairsGeneric(y, ys, w, ws, x, xs, k, panels, cols, add)
+		return
+	}
+	p := 0
+	if level >= AVX512 {
+		for ; p+4 <= panels; p += 4 {
+			eachStair(stairs64AVX512, y[p*Rows:], ys, w[p*ws:], ws, x, xs, k, cols, add)
+		}
+	}
+	for ; p < panels; p++ {
+		eachStair(stairs16AVX2, y[p*Rows:], ys, w[p*ws:], ws, x, xs, k, cols, add)
+	}
+}
+
+// eachStair is eachColumn for chains of growing length.
+func eachStair(kernels []panelKernel, y []float32, ys int, w []float32, ws int, x []float32, xs int, k, cols int, add bool) {
+	for parts := (cols + len(kernels) - 1) / len(kernels); parts > 0; parts-- {
+		n := (cols + parts - 1) / parts
+		kernels[n-1](&y[0], ys, &w[0], ws, &x[0], xs, k, add)
+		k += n
+		if cols -= n; cols > 0 {
+			y, x = y[n*ys:], x[n*xs:]
+		}
+	}
+}
+
 func sumSquares(lanes *[16]float32, x []float32) {
 	if level < AVX2 {
 		sumSquaresGeneric(lanes, x)
@@ -194,6 +229,14 @@ func expSum(lanes *[16]float32, x []float32, scale, shift float32) {
 	default:
 		expSumGeneric(lanes, x, scale, shift)
 	}
+}
+
+// softmax gives the sum, or tells that it has no kernel.
+func softmax(x []float32, scale float32) (sum float32, ok bool) {
+	if level < AVX512 {
+		return 0, false
+	}
+	return softmaxAVX512(&x[0], len(x), scale), true
 }
 
 func siluMul(dst, gate, up []float32) {

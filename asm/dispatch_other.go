@@ -13,6 +13,12 @@ func mulPanels(y []float32, ys int, w []float32, ws int, x []float32, xs int, k,
 	mulPanelsGeneric(y, ys, w, ws, x, xs, k, panels, cols, add)
 }
 
+func mulStairs(y []float32, ys int, w []float32, ws int, x []float32, xs int, k, panels, cols int, add bool) {
+	mulStairsGeneric(y, ys, w, ws, x, xs, k, panels, cols, add)
+}
+
+func softmax(x []float32, scale float32) (sum float32, ok bool) { return 0, false }
+
 func sumSquares(lanes *[16]float32, x []float32)  { sumSquaresGeneric(lanes, x) }
 func dot(lanes *[16]float32, x, y []float32)      { dotGeneric(lanes, x, y) }
 func maxOf(x []float32) float32                   { return maxGeneric(x) }

@@ -417,6 +417,61 @@ func int16x64x2VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32,
 //go:noescape
 func int16x64x3VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int16, xs int, t *float32, ts int, blocks int, steps int, add bool)
 
+// stairs16x2AVX2 multiplies 1 panel(s) of 16 rows with 2 column(s), the chain of column c being k+c long; see mulPanelsGeneric.
+//
+//go:noescape
+func stairs16x2AVX2(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+
+// stairs64x2AVX512 multiplies 4 panel(s) of 16 rows with 2 column(s): a register holds 16 sums, acc[p][c] = fma(w[p*ws+16*i:][:16], x[c*xs+i], acc[p][c]) for i < k, the chain of column c being k+c long; see mulPanelsGeneric.
+//
+//go:noescape
+func stairs64x2AVX512(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+
+// stairs16x3AVX2 multiplies 1 panel(s) of 16 rows with 3 column(s), the chain of column c being k+c long; see mulPanelsGeneric.
+//
+//go:noescape
+func stairs16x3AVX2(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+
+// stairs64x3AVX512 multiplies 4 panel(s) of 16 rows with 3 column(s): a register holds 16 sums, acc[p][c] = fma(w[p*ws+16*i:][:16], x[c*xs+i], acc[p][c]) for i < k, the chain of column c being k+c long; see mulPanelsGeneric.
+//
+//go:noescape
+func stairs64x3AVX512(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+
+// stairs16x4AVX2 multiplies 1 panel(s) of 16 rows with 4 column(s), the chain of column c being k+c long; see mulPanelsGeneric.
+//
+//go:noescape
+func stairs16x4AVX2(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+
+// stairs64x4AVX512 multiplies 4 panel(s) of 16 rows with 4 column(s): a register holds 16 sums, acc[p][c] = fma(w[p*ws+16*i:][:16], x[c*xs+i], acc[p][c]) for i < k, the chain of column c being k+c long; see mulPanelsGeneric.
+//
+//go:noescape
+func stairs64x4AVX512(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+
+// stairs16x5AVX2 multiplies 1 panel(s) of 16 rows with 5 column(s), the chain of column c being k+c long; see mulPanelsGeneric.
+//
+//go:noescape
+func stairs16x5AVX2(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+
+// stairs64x5AVX512 multiplies 4 panel(s) of 16 rows with 5 column(s): a register holds 16 sums, acc[p][c] = fma(w[p*ws+16*i:][:16], x[c*xs+i], acc[p][c]) for i < k, the chain of column c being k+c long; see mulPanelsGeneric.
+//
+//go:noescape
+func stairs64x5AVX512(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+
+// stairs16x6AVX2 multiplies 1 panel(s) of 16 rows with 6 column(s), the chain of column c being k+c long; see mulPanelsGeneric.
+//
+//go:noescape
+func stairs16x6AVX2(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+
+// stairs64x6AVX512 multiplies 4 panel(s) of 16 rows with 6 column(s): a register holds 16 sums, acc[p][c] = fma(w[p*ws+16*i:][:16], x[c*xs+i], acc[p][c]) for i < k, the chain of column c being k+c long; see mulPanelsGeneric.
+//
+//go:noescape
+func stairs64x6AVX512(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+
+// softmaxAVX512 replaces x[i] by exp(x[i]*scale - shift) for i < n, n > 0, with shift the greatest x[i]*scale, and gives the sum; see Softmax.
+//
+//go:noescape
+func softmaxAVX512(x *float32, n int, scale float32) float32
+
 // maxAVX512 gives the greatest x[i] for i < n, a positive multiple of 16.
 //
 //go:noescape

@@ -3,12 +3,18 @@ package main
 import (
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
 	. "github.com/mmcloughlin/avo/reg"
 )
 
 // attention writes what surrounds the products of attention: rotations, the
 // layouts of keys and values, their float16 form, and the greatest score.
-func attention() {
+func attention(c expConstants) {
+	for cols := 2; cols <= 6; cols++ {
+		panelsAVX2(1, cols, true)
+		panelsAVX512(4, cols, true)
+	}
+	softmaxAVX512(c)
 	maxAVX512()
 	sumSquaresRowsAVX2()
 	rotateHalvesAVX2()
@@ -74,6 +80,130 @@ func greatest(m Vec) Register {
 	VPERMILPS(Imm(0xb1), q, half)
 	VMAXPS(half, q, q)
 	return q
+}
+
+// softmaxAVX512 finds the greatest, takes exponentials two registers at a time,
+// so that one chain of instructions waits while the other goes on, and adds
+// them. In the last register elements beyond n are left out by a mask. The
+// exponents are not positive, so that Exp's upper bound is not needed.
+func softmaxAVX512(c expConstants) {
+	TEXT("softmaxAVX512", NOSPLIT, "func(x *float32, n int, scale float32) float32")
+	Pragma("noescape")
+	Doc("softmaxAVX512 replaces x[i] by exp(x[i]*scale - shift) for i < n, n > 0, with shift the greatest x[i]*scale, and gives the sum; see Softmax.")
+	x := Load(Param("x"), GP64())
+	n := Load(Param("n"), GP64())
+	// A mask of the last 1 to 16 elements, and the registers before them.
+	ones, count, tail := GP64(), reg.RCX, K()
+	MOVQ(n, count)
+	DECQ(count)
+	ANDQ(Imm(15), count)
+	MOVQ(U32(2), ones)
+	SHLQ(reg.CL, ones)
+	DECQ(ones)
+	KMOVW(ones.As32(), tail)
+	DECQ(n)
+	SHRQ(Imm(4), n)
+
+	// The greatest. Lanes beyond n repeat those of -Inf.
+	p, left := GP64(), GP64()
+	MOVQ(x, p)
+	MOVQ(n, left)
+	lowest := broadcast(vector("negativeInfinity", 0xff800000))
+	var m [4]VecVirtual
+	for i := range m {
+		m[i] = ZMM()
+		VMOVAPS(lowest, m[i])
+	}
+	Label("maxFour")
+	CMPQ(left, Imm(4))
+	JLT(LabelRef("maxOne"))
+	for i := range m {
+		VMAXPS(Mem{Base: p, Disp: 64 * i}, m[i], m[i])
+	}
+	ADDQ(U32(256), p)
+	SUBQ(Imm(4), left)
+	JMP(LabelRef("maxFour"))
+	Label("maxOne")
+	TESTQ(left, left)
+	JZ(LabelRef("maxLast"))
+	VMAXPS(Mem{Base: p}, m[0], m[0])
+	ADDQ(Imm(64), p)
+	DECQ(left)
+	JMP(LabelRef("maxOne"))
+	Label("maxLast")
+	VMAXPS(Mem{Base: p}, m[1], tail, m[1])
+	VMAXPS(m[1], m[0], m[0])
+	VMAXPS(m[3], m[2], m[2])
+	VMAXPS(m[2], m[0], m[0])
+	upper := YMM()
+	VEXTRACTF64X4(Imm(1), m[0], upper)
+	VMAXPS(upper, m[0].AsY(), m[0].AsY())
+	top := greatest(m[0])
+	zero := XMM()
+	VXORPS(zero, zero, zero)
+	VADDSS(zero, top, top) // -0 becomes +0
+	scale := broadcast(address("scale"))
+	shift := ZMM()
+	VBROADCASTSS(top, shift)
+	VMULPS(scale, shift, shift)
+
+	r := c.load()
+	sum := ZMM()
+	VPXORD(sum, sum, sum)
+	exponential := func(v VecVirtual) {
+		VMULPS(scale, v, v)
+		VSUBPS(shift, v, v)
+		expBody512(r, v, false)
+	}
+	Label("expTwo")
+	CMPQ(n, Imm(2))
+	JLT(LabelRef("expOne"))
+	a, b := ZMM(), ZMM()
+	VMOVUPS(Mem{Base: x}, a)
+	VMOVUPS(Mem{Base: x, Disp: 64}, b)
+	exponential(a)
+	exponential(b)
+	VMOVUPS(a, Mem{Base: x})
+	VMOVUPS(b, Mem{Base: x, Disp: 64})
+	VADDPS(a, sum, sum)
+	VADDPS(b, sum, sum)
+	ADDQ(U32(128), x)
+	SUBQ(Imm(2), n)
+	JMP(LabelRef("expTwo"))
+	Label("expOne")
+	TESTQ(n, n)
+	JZ(LabelRef("expLast"))
+	a = ZMM()
+	VMOVUPS(Mem{Base: x}, a)
+	exponential(a)
+	VMOVUPS(a, Mem{Base: x})
+	VADDPS(a, sum, sum)
+	ADDQ(Imm(64), x)
+	Label("expLast")
+	a = ZMM()
+	VMOVUPS_Z(Mem{Base: x}, tail, a)
+	exponential(a)
+	VMOVUPS(a, tail, Mem{Base: x})
+	VADDPS(a, sum, tail, sum)
+	Store(folded(sum), ReturnIndex(0))
+	VZEROUPPER()
+	RET()
+}
+
+// folded adds the lanes of a ZMM register as Fold does: lane i+8 to lane i, then
+// i+4, i+2 and i+1.
+func folded(v VecVirtual) Register {
+	upper, w := YMM(), XMM()
+	VEXTRACTF64X4(Imm(1), v, upper)
+	VADDPS(upper, v.AsY(), v.AsY())
+	VEXTRACTF128(Imm(1), v.AsY(), w)
+	x := v.AsX()
+	VADDPS(w, x, x)
+	VPERMILPS(Imm(0x4e), x, w)
+	VADDPS(w, x, x)
+	VPERMILPS(Imm(0xb1), x, w)
+	VADDSS(w, x, x)
+	return x
 }
 
 // sumSquaresRowsAVX2 sums four rows side by side. A row has two chains of fused
