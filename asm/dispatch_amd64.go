@@ -258,6 +258,14 @@ func scaleMul(dst, x, w []float32, scale float32) {
 	scaleMulAVX2(&dst[0], &x[0], &w[0], len(dst), scale)
 }
 
+func scale(dst, x []float32, by float32) {
+	if level < AVX2 {
+		scaleGeneric(dst, x, by)
+		return
+	}
+	scaleAVX2(&dst[0], &x[0], len(dst), by)
+}
+
 func add(dst, x []float32) {
 	if level < AVX2 {
 		addGeneric(dst, x)

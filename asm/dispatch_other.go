@@ -24,6 +24,7 @@ func dot(lanes *[16]float32, x, y []float32)      { dotGeneric(lanes, x, y) }
 func maxOf(x []float32) float32                   { return maxGeneric(x) }
 func siluMul(dst, gate, up []float32)             { siluMulGeneric(dst, gate, up) }
 func scaleMul(dst, x, w []float32, scale float32) { scaleMulGeneric(dst, x, w, scale) }
+func scale(dst, x []float32, by float32)          { scaleGeneric(dst, x, by) }
 func add(dst, x []float32)                        { addGeneric(dst, x) }
 func axpy(dst, x []float32, a float32)            { axpyGeneric(dst, x, a) }
 

@@ -69,6 +69,11 @@ func siluMulAVX2(dst *float32, gate *float32, up *float32, n int)
 //go:noescape
 func scaleMulAVX2(dst *float32, x *float32, w *float32, n int, scale float32)
 
+// scaleAVX2 sets dst[i] = x[i]*by for i < n, a multiple of 16.
+//
+//go:noescape
+func scaleAVX2(dst *float32, x *float32, n int, by float32)
+
 // addAVX2 sets dst[i] += x[i] for i < n, a multiple of 16.
 //
 //go:noescape

@@ -132,6 +132,22 @@ func scaleMulGeneric(dst, x, w []float32, scale float32) {
 	}
 }
 
+// Scale sets dst[i] = x[i]*by. The slices have equal length; dst may be x.
+func Scale(dst, x []float32, by float32) {
+	sameLength(len(dst), len(x), len(x))
+	n := len(dst) &^ 15
+	if n > 0 {
+		scale(dst[:n], x[:n], by)
+	}
+	scaleGeneric(dst[n:], x[n:], by)
+}
+
+func scaleGeneric(dst, x []float32, by float32) {
+	for i, v := range x {
+		dst[i] = v * by
+	}
+}
+
 // Add sets dst[i] += x[i]. The slices have equal length.
 func Add(dst, x []float32) {
 	sameLength(len(dst), len(x), len(x))

@@ -23,9 +23,14 @@ func newCache(r *rand.Rand, s PageShape, n int) *cache {
 		if pos%PageLen == 0 {
 			c.pages = append(c.pages, NewPage(s))
 		}
-		c.pages[pos/PageLen].Put(pos%PageLen, c.keys[pos], c.values[pos])
+		put(c.pages[pos/PageLen], pos%PageLen, c.keys[pos], c.values[pos])
 	}
 	return c
+}
+
+// put stores one position.
+func put(p *Page, slot int, key, value []float32) bool {
+	return p.Put(new(AttentionScratch), slot, 1, key, len(key), value, len(value))
 }
 
 // attend is attention of one query over the first n positions, in float64. It
@@ -156,7 +161,7 @@ func TestAttendSeesNoFurther(t *testing.T) {
 		inf[i] = float32(math.Inf(1 - i%2*2))
 	}
 	for i := 18; i < PageLen; i++ {
-		c.pages[0].Put(i, inf, inf)
+		put(c.pages[0], i, inf, inf)
 	}
 	Attend(new(AttentionScratch), Queries{Q: q, Out: got, N: 1, Len: 18}, c.pages, 0, Softmax{Scale: 1})
 	requireSameBits(t, want, got)
@@ -170,7 +175,7 @@ func TestPageCopy(t *testing.T) {
 	p.CopyFrom(c.pages[0])
 	q, want, got := randomFloats(r, 10), make([]float32, 10), make([]float32, 10)
 	Attend(new(AttentionScratch), Queries{Q: q, Out: want, N: 1, Len: PageLen}, c.pages, 1, Softmax{Scale: 1})
-	c.pages[0].Put(0, make([]float32, 20), make([]float32, 20)) // the copy is one
+	put(c.pages[0], 0, make([]float32, 20), make([]float32, 20)) // the copy is one
 	Attend(new(AttentionScratch), Queries{Q: q, Out: got, N: 1, Len: PageLen}, []*Page{p}, 1, Softmax{Scale: 1})
 	requireSameBits(t, want, got)
 }

@@ -26,6 +26,7 @@ func main() {
 	expSumAVX2(c)
 	siluMulAVX2(c)
 	scaleMulAVX2()
+	scaleAVX2()
 	addAVX2()
 	axpyAVX2()
 	transposeAVX2()
@@ -401,6 +402,25 @@ func scaleMulAVX2() {
 			VMOVUPS(v, at(dst, h))
 		}
 	}, dst, x, w)
+	VZEROUPPER()
+	RET()
+}
+
+func scaleAVX2() {
+	TEXT("scaleAVX2", NOSPLIT, "func(dst, x *float32, n int, by float32)")
+	Pragma("noescape")
+	Doc("scaleAVX2 sets dst[i] = x[i]*by for i < n, a multiple of 16.")
+	dst := Load(Param("dst"), GP64())
+	x := Load(Param("x"), GP64())
+	n := Load(Param("n"), GP64())
+	by := broadcastParam("by")
+	loop16(n, func() {
+		for h := range 2 {
+			v := YMM()
+			VMULPS(at(x, h), by, v)
+			VMOVUPS(v, at(dst, h))
+		}
+	}, dst, x)
 	VZEROUPPER()
 	RET()
 }
