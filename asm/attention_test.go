@@ -149,6 +149,51 @@ func TestSumSquaresRowsEqualsSumSquares(t *testing.T) {
 	require.Panics(t, func() { SumSquaresRows(make([]float32, 4), make([]float32, 63), 16, 16) })
 }
 
+func TestDotRowsEqualsDot(t *testing.T) {
+	eachLevel(t, func(t *testing.T) {
+		for name, filler := range fillers {
+			r := rand.New(rand.NewPCG(1, 2))
+			for _, n := range []int{0, 1, 16, 17, 48} {
+				for _, rn := range []int{0, 1, 3, 4, 5, 9} {
+					for cn := range 10 {
+						stride, xs, ds := n+r.IntN(20), n+r.IntN(20), rn+r.IntN(3)
+						rows, x := fill(t, r, max(0, (rn-1)*stride+n), filler), fill(t, r, max(0, (cn-1)*xs+n), filler)
+						dst := fill(t, r, max(0, (cn-1)*ds+rn), filler)
+						want := slices.Clone(dst)
+						for i := range rn {
+							for c := range cn {
+								want[c*ds+i] = Dot(rows[i*stride:][:n], x[c*xs:][:n])
+							}
+						}
+						DotRows(dst, ds, rows, stride, rn, x, xs, cn, n)
+						sameBits(t, want, dst, fmt.Sprintf("%s, %d rows, %d columns, %d elements", name, rn, cn, n))
+					}
+				}
+			}
+		}
+	})
+	require.Panics(t, func() { DotRows(make([]float32, 3), 4, make([]float32, 64), 16, 4, make([]float32, 16), 16, 1, 16) })
+	require.Panics(t, func() { DotRows(make([]float32, 4), 4, make([]float32, 63), 16, 4, make([]float32, 16), 16, 1, 16) })
+	require.Panics(t, func() { DotRows(make([]float32, 4), 4, make([]float32, 64), 16, 4, make([]float32, 15), 16, 1, 16) })
+}
+
+func TestFinite(t *testing.T) {
+	eachLevel(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(1, 2))
+		for n := range 70 {
+			x := fill(t, r, n, anyFloat)
+			require.True(t, Finite(x))
+			for i, v := range x {
+				for _, bad := range []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1)), math.Float32frombits(0xff800001)} {
+					x[i] = bad
+					require.False(t, Finite(x), "%v at %d of %d", bad, i, n)
+				}
+				x[i] = v
+			}
+		}
+	})
+}
+
 func TestPanelRows(t *testing.T) {
 	eachLevel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(3, 4))

@@ -154,6 +154,27 @@ func sumSquaresRows(sums, x []float32, stride, n int) bool {
 	return true
 }
 
+// dotRows multiplies four rows with as many of the n columns as the kernel takes
+// at once, and tells how many.
+func dotRows(dst []float32, ds int, rows []float32, stride int, x []float32, xs, cols, n int) int {
+	switch {
+	case level >= AVX512 && cols >= 4:
+		dotRowsAVX512(&dst[0], ds, &rows[0], stride, &x[0], xs, n)
+		return 4
+	case level >= AVX2:
+		dotRowsAVX2(&dst[0], &rows[0], stride, &x[0], n)
+		return 1
+	}
+	return 0
+}
+
+func finite(x []float32) bool {
+	if level < AVX2 {
+		return finiteGeneric(x)
+	}
+	return finiteAVX2(&x[0], len(x))
+}
+
 // rotateHalves turns the first n pairs of every head, of which half in all, as
 // far as the kernel can, and tells how many.
 func rotateHalves(x []float32, stride, heads int, cos, sin []float32, half, n int) int {

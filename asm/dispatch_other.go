@@ -30,6 +30,12 @@ func axpy(dst, x []float32, a float32)            { axpyGeneric(dst, x, a) }
 
 func sumSquaresRows(sums, x []float32, stride, n int) bool { return false }
 
+func dotRows(dst []float32, ds int, rows []float32, stride int, x []float32, xs, cols, n int) int {
+	return 0
+}
+
+func finite(x []float32) bool { return finiteGeneric(x) }
+
 func rotateHalves(x []float32, stride, heads int, cos, sin []float32, half, n int) int { return 0 }
 
 func rotatePairs(x []float32, stride, heads int, cos, sin []float32, n int) int { return 0 }

@@ -487,6 +487,21 @@ func maxAVX512(x *float32, n int) float32
 //go:noescape
 func sumSquaresRowsAVX2(sums *float32, x *float32, stride int, n int)
 
+// dotRowsAVX2 sets dst[r] to the sum of rows[r*stride+i]*x[i] for r < 4 and i < n, a multiple of 16, in 16 lanes that are added as Fold does.
+//
+//go:noescape
+func dotRowsAVX2(dst *float32, rows *float32, stride int, x *float32, n int)
+
+// dotRowsAVX512 sets dst[c*ds+r] to the sum of rows[r*stride+i]*x[c*xs+i] for r < 4, c < 4 and i < n, a multiple of 16, in 16 lanes that are added as Fold does.
+//
+//go:noescape
+func dotRowsAVX512(dst *float32, ds int, rows *float32, stride int, x *float32, xs int, n int)
+
+// finiteAVX2 tells whether the exponent of every x[i] is less than that of infinities, for i < n, a multiple of 16.
+//
+//go:noescape
+func finiteAVX2(x *float32, n int) bool
+
 // rotateHalvesAVX2 turns the pairs (x[h*stride+i], x[h*stride+half+i]) for h < heads and i < n, a multiple of 8; see rotateHalvesGeneric.
 //
 //go:noescape

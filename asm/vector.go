@@ -79,6 +79,54 @@ func dotGeneric(lanes *[16]float32, x, y []float32) {
 	}
 }
 
+// DotRows sets dst[c*ds+r] to Dot(rows[r*stride:][:n], x[c*xs:][:n]) for r below
+// rn and c below cn. Many side by side take less time than one after another.
+func DotRows(dst []float32, ds int, rows []float32, stride, rn int, x []float32, xs, cn, n int) {
+	if rn <= 0 || cn <= 0 {
+		return
+	}
+	_ = dst[(cn-1)*ds+rn-1]
+	_, _ = rows[:(rn-1)*stride+n], x[:(cn-1)*xs+n]
+	r := 0
+	if n%16 == 0 && n > 0 {
+		for ; r+4 <= rn; r += 4 {
+			for c := 0; c < cn; {
+				k := dotRows(dst[c*ds+r:], ds, rows[r*stride:], stride, x[c*xs:], xs, cn-c, n)
+				for ; k == 0; k++ {
+					dotRowsGeneric(dst[c*ds+r:], ds, rows[r*stride:], stride, 4, x[c*xs:], xs, 1, n)
+				}
+				c += k
+			}
+		}
+	}
+	if r < rn {
+		dotRowsGeneric(dst[r:], ds, rows[r*stride:], stride, rn-r, x, xs, cn, n)
+	}
+}
+
+func dotRowsGeneric(dst []float32, ds int, rows []float32, stride, rn int, x []float32, xs, cn, n int) {
+	for c := range cn {
+		for r := range rn {
+			dst[c*ds+r] = Dot(rows[r*stride:][:n], x[c*xs:][:n])
+		}
+	}
+}
+
+// Finite reports whether x holds neither infinities nor NaN.
+func Finite(x []float32) bool {
+	n := len(x) &^ 15
+	return (n == 0 || finite(x[:n])) && finiteGeneric(x[n:])
+}
+
+func finiteGeneric(x []float32) bool {
+	for _, v := range x {
+		if v-v != 0 { // true for NaN too
+			return false
+		}
+	}
+	return true
+}
+
 // Max is the greatest element of x, or -Inf if x is empty. A zero is positive.
 func Max(x []float32) float32 {
 	n := len(x) &^ 15

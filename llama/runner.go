@@ -494,10 +494,8 @@ func padded(n int) int { return (n + asm.Rows - 1) / asm.Rows * asm.Rows }
 // firstNonFinite is the first of n rows that holds a NaN or an infinity, or -1.
 func firstNonFinite(xs []float32, stride, width, n int) int {
 	for i := range n {
-		for _, v := range xs[i*stride:][:width] {
-			if v-v != 0 { // true for NaN too
-				return i
-			}
+		if !asm.Finite(xs[i*stride:][:width]) {
+			return i
 		}
 	}
 	return -1

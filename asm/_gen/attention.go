@@ -17,6 +17,9 @@ func attention(c expConstants) {
 	softmaxAVX512(c)
 	maxAVX512()
 	sumSquaresRowsAVX2()
+	dotRowsAVX2()
+	dotRowsAVX512()
+	finiteAVX2()
 	rotateHalvesAVX2()
 	rotatePairsAVX2()
 	panelRowsAVX2()
@@ -64,15 +67,15 @@ func maxAVX512() {
 	upper := YMM()
 	VEXTRACTF64X4(Imm(1), a[0], upper)
 	VMAXPS(upper, a[0].AsY(), a[0].AsY())
-	Store(greatest(a[0]), ReturnIndex(0))
+	Store(greatest(a[0], upperEVEX), ReturnIndex(0))
 	VZEROUPPER()
 	RET()
 }
 
 // greatest reduces the eight lower lanes of m to the greatest.
-func greatest(m Vec) Register {
+func greatest(m VecVirtual, extract func(v, half VecVirtual)) Register {
 	half := XMM()
-	VEXTRACTF128(Imm(1), m.AsY(), half)
+	extract(m, half)
 	q := m.AsX()
 	VMAXPS(half, q, q)
 	VPERMILPS(Imm(0x4e), q, half)
@@ -138,7 +141,7 @@ func softmaxAVX512(c expConstants) {
 	upper := YMM()
 	VEXTRACTF64X4(Imm(1), m[0], upper)
 	VMAXPS(upper, m[0].AsY(), m[0].AsY())
-	top := greatest(m[0])
+	top := greatest(m[0], upperEVEX)
 	zero := XMM()
 	VXORPS(zero, zero, zero)
 	VADDSS(zero, top, top) // -0 becomes +0
@@ -193,10 +196,22 @@ func softmaxAVX512(c expConstants) {
 // folded adds the lanes of a ZMM register as Fold does: lane i+8 to lane i, then
 // i+4, i+2 and i+1.
 func folded(v VecVirtual) Register {
-	upper, w := YMM(), XMM()
+	upper := YMM()
 	VEXTRACTF64X4(Imm(1), v, upper)
+	return folded8(v, upper, upperEVEX)
+}
+
+// The upper half of a YMM register; the first reaches only the registers 0 to
+// 15, the second needs AVX-512.
+func upperVEX(v, half VecVirtual)  { VEXTRACTF128(Imm(1), v.AsY(), half) }
+func upperEVEX(v, half VecVirtual) { VEXTRACTF32X4(Imm(1), v.AsY(), half) }
+
+// folded8 is folded for lanes in two registers, of which the first holds the
+// lower ones.
+func folded8(v, upper VecVirtual, extract func(v, half VecVirtual)) Register {
+	w := XMM()
 	VADDPS(upper, v.AsY(), v.AsY())
-	VEXTRACTF128(Imm(1), v.AsY(), w)
+	extract(v, w)
 	x := v.AsX()
 	VADDPS(w, x, x)
 	VPERMILPS(Imm(0x4e), x, w)
@@ -238,18 +253,119 @@ func sumSquaresRowsAVX2() {
 	Label("done")
 	sums := Load(Param("sums"), GP64())
 	for r := range a {
-		// Lane i+8 to lane i, then i+4, i+2 and i+1.
-		v, w := a[r][0], XMM()
-		VADDPS(a[r][1], v, v)
-		VEXTRACTF128(Imm(1), v, w)
-		x := v.AsX()
-		VADDPS(w, x, x)
-		VPERMILPS(Imm(0x4e), x, w)
-		VADDPS(w, x, x)
-		VPERMILPS(Imm(0xb1), x, w)
-		VADDSS(w, x, x)
-		VMOVSS(x, Mem{Base: sums, Disp: 4 * r})
+		VMOVSS(folded8(a[r][0], a[r][1], upperVEX), Mem{Base: sums, Disp: 4 * r})
 	}
+	VZEROUPPER()
+	RET()
+}
+
+// dotRowsAVX2 multiplies four rows with a vector side by side, for the same
+// reason as sumSquaresRowsAVX2.
+func dotRowsAVX2() {
+	const rows = 4
+	TEXT("dotRowsAVX2", NOSPLIT, "func(dst, rows *float32, stride int, x *float32, n int)")
+	Pragma("noescape")
+	Doc("dotRowsAVX2 sets dst[r] to the sum of rows[r*stride+i]*x[i] for r < 4 and i < n, a multiple of 16, in 16 lanes that are added as Fold does.")
+	row, next := strided("rows", "stride", rows)
+	x := Load(Param("x"), GP64())
+	n := Load(Param("n"), GP64())
+	var a [rows][2]VecVirtual
+	for r := range a {
+		for h := range a[r] {
+			a[r][h] = YMM()
+			VXORPS(a[r][h], a[r][h], a[r][h])
+		}
+	}
+	loop16(n, func() {
+		for h := range 2 {
+			v := YMM()
+			VMOVUPS(at(x, h), v)
+			for r := range a {
+				VFMADD231PS(row(r).Offset(32*h), v, a[r][h])
+			}
+		}
+		next(64)
+	}, x)
+	dst := Load(Param("dst"), GP64())
+	for r := range a {
+		VMOVSS(folded8(a[r][0], a[r][1], upperVEX), Mem{Base: dst, Disp: 4 * r})
+	}
+	VZEROUPPER()
+	RET()
+}
+
+// dotRowsAVX512 multiplies four rows with four vectors: sixteen chains, of which
+// each loaded register serves four.
+func dotRowsAVX512() {
+	const rows = 4
+	TEXT("dotRowsAVX512", NOSPLIT, "func(dst *float32, ds int, rows *float32, stride int, x *float32, xs, n int)")
+	Pragma("noescape")
+	Doc("dotRowsAVX512 sets dst[c*ds+r] to the sum of rows[r*stride+i]*x[c*xs+i] for r < 4, c < 4 and i < n, a multiple of 16, in 16 lanes that are added as Fold does.")
+	row, nextRow := strided("rows", "stride", rows)
+	column, nextColumn := strided("x", "xs", rows)
+	n := Load(Param("n"), GP64())
+	var a [rows][rows]VecVirtual // [column][row]
+	for c := range a {
+		for r := range a[c] {
+			a[c][r] = ZMM()
+			VPXORD(a[c][r], a[c][r], a[c][r])
+		}
+	}
+	loop16(n, func() {
+		var w [rows]VecVirtual
+		for r := range w {
+			w[r] = ZMM()
+			VMOVUPS(row(r), w[r])
+		}
+		for c := range a {
+			v := ZMM()
+			VMOVUPS(column(c), v)
+			for r := range w {
+				VFMADD231PS(w[r], v, a[c][r])
+			}
+		}
+		nextRow(64)
+		nextColumn(64)
+	})
+	dst := Load(Param("dst"), GP64())
+	ds := Load(Param("ds"), GP64())
+	SHLQ(Imm(2), ds)
+	for c := range a {
+		for r := range a[c] {
+			VMOVSS(folded(a[c][r]), Mem{Base: dst, Disp: 4 * r})
+		}
+		ADDQ(ds, dst)
+	}
+	VZEROUPPER()
+	RET()
+}
+
+func finiteAVX2() {
+	TEXT("finiteAVX2", NOSPLIT, "func(x *float32, n int) bool")
+	Pragma("noescape")
+	Doc("finiteAVX2 tells whether the exponent of every x[i] is less than that of infinities, for i < n, a multiple of 16.")
+	x := Load(Param("x"), GP64())
+	n := Load(Param("n"), GP64())
+	exponent := YMM()
+	VMOVUPS(vector("exponent", 0x7f800000), exponent)
+	found := [2]VecVirtual{YMM(), YMM()}
+	for _, f := range found {
+		VXORPS(f, f, f)
+	}
+	loop16(n, func() {
+		for h, f := range found {
+			v := YMM()
+			VANDPS(at(x, h), exponent, v)
+			VPCMPEQD(exponent, v, v)
+			VORPS(v, f, f)
+		}
+	}, x)
+	VORPS(found[1], found[0], found[0])
+	flags, finite := GP32(), GP8()
+	VMOVMSKPS(found[0], flags)
+	TESTL(flags, flags)
+	SETEQ(finite)
+	Store(finite, ReturnIndex(0))
 	VZEROUPPER()
 	RET()
 }
@@ -452,7 +568,7 @@ func narrowAVX2() {
 		ADDQ(Imm(32), dst)
 	}, src)
 	VMAXPS(most[1], most[0], most[0])
-	Store(greatest(most[0]), ReturnIndex(0))
+	Store(greatest(most[0], upperVEX), ReturnIndex(0))
 	VZEROUPPER()
 	RET()
 }
@@ -477,7 +593,7 @@ func narrowAVX512() {
 	upper := YMM()
 	VEXTRACTF64X4(Imm(1), most, upper)
 	VMAXPS(upper, most.AsY(), most.AsY())
-	Store(greatest(most), ReturnIndex(0))
+	Store(greatest(most, upperEVEX), ReturnIndex(0))
 	VZEROUPPER()
 	RET()
 }

@@ -280,7 +280,7 @@ func maxAVX2() {
 	}, x)
 	// The greatest of 16 is the same whichever way they are compared.
 	VMAXPS(a[1], a[0], a[0])
-	Store(greatest(a[0]), ReturnIndex(0))
+	Store(greatest(a[0], upperVEX), ReturnIndex(0))
 	VZEROUPPER()
 	RET()
 }
