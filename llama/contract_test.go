@@ -75,6 +75,12 @@ var goldenInts = map[Precision]map[string]string{
 	},
 }
 
+// goldenHalf are the same where keys and values are kept as float16.
+var goldenHalf = map[string]string{
+	"F32":       "ed68256a5da7f5e9919c363bea1101c0493d3c9e0922bc05f282c7cb3b179197",
+	"Q8_0 fast": "c486207dd4288f30ea3fa16cd0239d6108c709dca3ba2160e2bedf3828253678",
+}
+
 // goldenOf is the golden hash of a random model: float weights meet float
 // activations in every precision.
 func goldenOf(p Precision, typ tensor.Type) string {
@@ -121,6 +127,7 @@ func TestGoldenModels(t *testing.T) {
 // A variant is a way to compute a text that must not change a bit.
 type variant struct {
 	precision Precision
+	kv        KVType
 
 	threads int
 	batch   int   // RunnerOptions.BatchTokens
@@ -143,7 +150,7 @@ func (o outcome) both() string { return o.logits[:32] + o.resid[:32] }
 
 func (v variant) run(t *testing.T, m *Model, tokens []token.Token) outcome {
 	t.Helper()
-	r := runner(t, m, RunnerOptions{Threads: max(v.threads, 1), BatchTokens: v.batch, Precision: v.precision})
+	r := runner(t, m, RunnerOptions{Threads: max(v.threads, 1), BatchTokens: v.batch, Precision: v.precision, KV: v.kv})
 	defer r.Close()
 	rec := record(allBlocks(m, ResidPost)...)
 	p := Pass{Hooks: []*Hook{&rec.Hook}}
@@ -307,16 +314,27 @@ func TestContract(t *testing.T) {
 	for _, c := range []struct {
 		typ       tensor.Type
 		precision Precision
+		kv        KVType
+		golden    string
 	}{
-		{tensor.F32, Exact}, {tensor.BF16, Exact}, {tensor.Q5_1, Exact}, {tensor.Q4_K, Exact}, {tensor.IQ4XS, Exact},
-		{tensor.Q5_1, Probe}, {tensor.Q8_0, Fast}, {tensor.Q4_K, Fast}, {tensor.Q6_K, Probe},
+		{tensor.F32, Exact, KVFloat32, golden["F32"]},
+		{tensor.BF16, Exact, KVFloat32, golden["BF16"]},
+		{tensor.Q5_1, Exact, KVFloat32, golden["Q5_1"]},
+		{tensor.Q4_K, Exact, KVFloat32, golden["Q4_K"]},
+		{tensor.IQ4XS, Exact, KVFloat32, golden["IQ4_XS"]},
+		{tensor.Q5_1, Probe, KVFloat32, goldenInts[Probe]["Q5_1"]},
+		{tensor.Q8_0, Fast, KVFloat32, goldenInts[Fast]["Q8_0"]},
+		{tensor.Q4_K, Fast, KVFloat32, goldenInts[Fast]["Q4_K"]},
+		{tensor.Q6_K, Probe, KVFloat32, goldenInts[Probe]["Q6_K"]},
+		{tensor.F32, Exact, KVFloat16, goldenHalf["F32"]},
+		{tensor.Q8_0, Fast, KVFloat16, goldenHalf["Q8_0 fast"]},
 	} {
 		typ := c.typ
-		t.Run(typ.String()+" "+c.precision.String(), func(t *testing.T) {
+		t.Run(fmt.Sprint(typ, c.precision, c.kv), func(t *testing.T) {
 			m := small.of(typ).model(t)
 			tokens := goldenText(m, typ)
-			want := variant{precision: c.precision}.run(t, m, tokens)
-			require.Equal(t, goldenOf(c.precision, typ), want.both())
+			want := variant{precision: c.precision, kv: c.kv}.run(t, m, tokens)
+			require.Equal(t, c.golden, want.both())
 			for _, level := range asm.Levels() {
 				restore, err := asm.Use(level)
 				require.NoError(t, err)
@@ -326,7 +344,7 @@ func TestContract(t *testing.T) {
 						if testing.Short() && level < asm.Best() && v.threads == 0 {
 							t.Skip("slow in generic Go")
 						}
-						v.precision = c.precision
+						v.precision, v.kv = c.precision, c.kv
 						got := v.run(t, m, tokens)
 						require.Equal(t, want.logits, got.logits, "logits")
 						if !v.unread {

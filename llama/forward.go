@@ -506,7 +506,82 @@ func (r *Runner) addAttention(s *Sequence, row, n int) {
 }
 
 // attend computes the attention of the chunk's queries.
-func (r *Runner) attend() { r.pool.Run(&r.attnJob, len(r.attention)) }
+func (r *Runner) attend() {
+	if r.unbalanced() {
+		r.attendDivided()
+		return
+	}
+	r.pool.Run(&r.attnJob, len(r.attention))
+}
+
+// dividedFrom is the length of a sequence from which on dividing its attention
+// among threads takes less time than it costs.
+const dividedFrom = 256
+
+// unbalanced reports whether the items, which are those of one token of a long
+// sequence, leave threads idle.
+func (r *Runner) unbalanced() bool {
+	n, threads := len(r.attention), r.pool.Size()
+	return len(r.rows) == 1 && r.rows[0].Pos >= dividedFrom && n%threads != 0 && n < 4*threads
+}
+
+// attendDivided computes the attention of one token in the steps of
+// tensor.Attend, each of which falls into enough items for all threads.
+func (r *Runner) attendDivided() {
+	d := &r.divided
+	it := &r.attention[0]
+	q, _ := r.queries(it)
+	d.first, d.pages = q.Pages()
+	d.pages -= d.first
+	d.stride = q.N * q.ScoreStride()
+	d.scores = resize(d.scores, len(r.attention)*d.stride)
+	d.parts = min(d.pages, 4*r.pool.Size())
+	d.step = stepScore
+	r.pool.Run(d, len(r.attention)*d.parts)
+	d.step, d.parts = stepWeigh, q.N
+	r.pool.Run(d, len(r.attention)*d.parts)
+	// Fewer dimensions at a time would wait for their chains.
+	d.step, d.parts = stepSum, max(1, r.model.config.HeadDim/(2*asm.Rows))
+	r.pool.Run(d, len(r.attention)*d.parts)
+}
+
+type attentionStep uint8
+
+const (
+	stepScore attentionStep = iota // parts are of pages
+	stepWeigh                      // a part is a query
+	stepSum                        // parts are of dimensions
+)
+
+// dividedJob is one step of the attention of one token: parts of each item of
+// Runner.attention.
+type dividedJob struct {
+	r            *Runner
+	step         attentionStep
+	parts        int
+	first, pages int
+	scores       []float32 // of each item
+	stride       int
+}
+
+func (d *dividedJob) Do(worker, item int) {
+	r := d.r
+	it, part := &r.attention[item/d.parts], item%d.parts
+	q, head := r.queries(it)
+	scores := d.scores[item/d.parts*d.stride:][:d.stride]
+	pages, scratch := it.seq.pages[r.block], &r.attendScratch[worker]
+	// cut is where part i of n things begins.
+	cut := func(i, n int) int { return i * n / d.parts }
+	switch d.step {
+	case stepScore:
+		q.Score(scratch, scores, pages, head, d.first+cut(part, d.pages), d.first+cut(part+1, d.pages))
+	case stepWeigh:
+		q.Weigh(scores, part, r.softmax())
+	case stepSum:
+		panels := (r.model.config.HeadDim + asm.Rows - 1) / asm.Rows
+		q.Sum(scratch, scores, pages, head, cut(part, panels), cut(part+1, panels))
+	}
+}
 
 // queries are those of an item, and the key-value head that they attend to.
 func (r *Runner) queries(it *attentionItem) (q tensor.Queries, head int) {

@@ -106,6 +106,7 @@ type Runner struct {
 	opsJob    opsJob
 	storeJob  storeJob
 	attnJob   attentionJob
+	divided   dividedJob
 	lost      atomic.Int64 // the first row whose keys or values became infinite
 	sets      *editSets
 	view      View
@@ -155,7 +156,7 @@ func (m *Model) NewRunner(o RunnerOptions) (*Runner, error) {
 	r.mul = tensor.NewMultiplier(r.pool, o.Precision)
 	r.rope, r.localRope = m.ropes(o.Context)
 	r.attendScratch = make([]tensor.AttentionScratch, r.pool.Size())
-	r.rowJob.r, r.opsJob.r, r.storeJob.r, r.attnJob.r = r, r, r, r
+	r.rowJob.r, r.opsJob.r, r.storeJob.r, r.attnJob.r, r.divided.r = r, r, r, r, r
 	r.logitsWidth = m.output.Stride()
 	return r, nil
 }
