@@ -357,6 +357,54 @@ func TestContract(t *testing.T) {
 	}
 }
 
+// Far into a text, the attention of a single token is divided among threads
+// whose number does not divide that of the key-value heads. That changes no bit,
+// and allocates nothing.
+func TestContractFarIntoAText(t *testing.T) {
+	window := smallArchitectures["gemma2"]
+	window.context = 512
+	for name, s := range map[string]spec{"llama": small, "with a window": window} {
+		for _, kv := range []KVType{KVFloat32, KVFloat16} {
+			t.Run(name+" "+kv.String(), func(t *testing.T) {
+				m := s.model(t)
+				tokens := text(m, dividedFrom+70, 0)
+				var want string
+				for _, threads := range []int{1, 3, 7} {
+					r := runner(t, m, RunnerOptions{Threads: threads, KV: kv})
+					defer r.Close()
+					q := r.NewSequence()
+					p := &Pass{Spans: []Span{{Seq: q, Tokens: tokens[:dividedFrom-2], Logits: LastLogits}}}
+					require.NoError(t, r.Forward(t.Context(), p))
+					h := sha256.New()
+					step := func() {
+						p.Spans[0].Tokens = tokens[q.Len():][:1]
+						if err := r.Forward(t.Context(), p); err != nil {
+							t.Error(err)
+						}
+						addFloats(h, r.Logits(0))
+					}
+					for q.Len() < len(tokens) {
+						step()
+					}
+					require.Equal(t, threads > 1, r.unbalanced(), "what is to be tested")
+					if got := sum(h); want == "" {
+						want = got
+					} else {
+						require.Equal(t, want, got, "%d threads", threads)
+					}
+					q.Truncate(dividedFrom + 5)
+					require.Zero(t, testing.AllocsPerRun(20, func() {
+						p.Spans[0].Tokens = tokens[q.Len():][:1]
+						if err := r.Forward(t.Context(), p); err != nil {
+							t.Error(err)
+						}
+					}))
+				}
+			})
+		}
+	}
+}
+
 // A hash that could not change would prove nothing.
 func TestContractNotices(t *testing.T) {
 	m := small.model(t)
