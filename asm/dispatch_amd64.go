@@ -5,6 +5,7 @@ package asm
 import (
 	"unsafe"
 
+	"github.com/klauspost/cpuid/v2"
 	"golang.org/x/sys/cpu"
 )
 
@@ -83,6 +84,41 @@ func eachColumn(kernels []panelKernel, y []float32, ys int, w []float32, ws int,
 	}
 }
 
+// The kernels of one and of four panels whose columns have chains of growing
+// length, by their number of columns, less one.
+var (
+	stairs16AVX2   = []panelKernel{panels16x1AVX2, stairs16x2AVX2, stairs16x3AVX2, stairs16x4AVX2, stairs16x5AVX2, stairs16x6AVX2}
+	stairs64AVX512 = []panelKernel{panels64x1AVX512, stairs64x2AVX512, stairs64x3AVX512, stairs64x4AVX512, stairs64x5AVX512, stairs64x6AVX512}
+)
+
+func mulStairs(y []float32, ys int, w []float32, ws int, x []float32, xs int, k, panels, cols int, add bool) {
+	if level < AVX2 || k == 0 {
+		mulStairsGeneric(y, ys, w, ws, x, xs, k, panels, cols, add)
+		return
+	}
+	p := 0
+	if level >= AVX512 {
+		for ; p+4 <= panels; p += 4 {
+			eachStair(stairs64AVX512, y[p*Rows:], ys, w[p*ws:], ws, x, xs, k, cols, add)
+		}
+	}
+	for ; p < panels; p++ {
+		eachStair(stairs16AVX2, y[p*Rows:], ys, w[p*ws:], ws, x, xs, k, cols, add)
+	}
+}
+
+// eachStair is eachColumn for chains of growing length.
+func eachStair(kernels []panelKernel, y []float32, ys int, w []float32, ws int, x []float32, xs int, k, cols int, add bool) {
+	for parts := (cols + len(kernels) - 1) / len(kernels); parts > 0; parts-- {
+		n := (cols + parts - 1) / parts
+		kernels[n-1](&y[0], ys, &w[0], ws, &x[0], xs, k, add)
+		k += n
+		if cols -= n; cols > 0 {
+			y, x = y[n*ys:], x[n*xs:]
+		}
+	}
+}
+
 func sumSquares(lanes *[16]float32, x []float32) {
 	if level < AVX2 {
 		sumSquaresGeneric(lanes, x)
@@ -100,10 +136,109 @@ func dot(lanes *[16]float32, x, y []float32) {
 }
 
 func maxOf(x []float32) float32 {
-	if level < AVX2 {
-		return maxGeneric(x)
+	switch {
+	case level >= AVX512:
+		return maxAVX512(&x[0], len(x))
+	case level >= AVX2:
+		return maxAVX2(&x[0], len(x))
 	}
-	return maxAVX2(&x[0], len(x))
+	return maxGeneric(x)
+}
+
+// sumSquaresRows sums four rows, or tells that it has no kernel for that.
+func sumSquaresRows(sums, x []float32, stride, n int) bool {
+	if level < AVX2 {
+		return false
+	}
+	sumSquaresRowsAVX2(&sums[0], &x[0], stride, n)
+	return true
+}
+
+// dotRows multiplies four rows with as many of the n columns as the kernel takes
+// at once, and tells how many.
+func dotRows(dst []float32, ds int, rows []float32, stride int, x []float32, xs, cols, n int) int {
+	switch {
+	case level >= AVX512 && cols >= 4:
+		dotRowsAVX512(&dst[0], ds, &rows[0], stride, &x[0], xs, n)
+		return 4
+	case level >= AVX2:
+		dotRowsAVX2(&dst[0], &rows[0], stride, &x[0], n)
+		return 1
+	}
+	return 0
+}
+
+func finite(x []float32) bool {
+	if level < AVX2 {
+		return finiteGeneric(x)
+	}
+	return finiteAVX2(&x[0], len(x))
+}
+
+// rotateHalves turns the first n pairs of every head, of which half in all, as
+// far as the kernel can, and tells how many.
+func rotateHalves(x []float32, stride, heads int, cos, sin []float32, half, n int) int {
+	if level < AVX2 {
+		return 0
+	}
+	rotateHalvesAVX2(&x[0], stride, heads, &cos[0], &sin[0], half, n)
+	return n
+}
+
+// rotatePairs turns the first n pairs of every head as far as the kernel can,
+// and tells how many.
+func rotatePairs(x []float32, stride, heads int, cos, sin []float32, n int) int {
+	if level < AVX2 {
+		return 0
+	}
+	rotatePairsAVX2(&x[0], stride, heads, &cos[0], &sin[0], n)
+	return n
+}
+
+func panelRows(dst []float32, ds int, src []float32, stride, panels, n int) {
+	if level < AVX2 {
+		panelRowsGeneric(dst, ds, src, stride, panels, n)
+		return
+	}
+	panelRowsAVX2(&dst[0], ds, &src[0], stride, panels, n)
+}
+
+// f16c says that the processor converts float16 without AVX-512. Every one known
+// that has AVX2 does.
+var f16c = cpuid.CPU.Supports(cpuid.F16C)
+
+func widen(dst []float32, src []uint16) {
+	switch {
+	case level >= AVX512:
+		widenAVX512(&dst[0], &src[0], len(src))
+	case level >= AVX2 && f16c:
+		widenAVX2(&dst[0], &src[0], len(src))
+	default:
+		widenGeneric(dst, src)
+	}
+}
+
+func narrow(dst []uint16, src []float32) float32 {
+	switch {
+	case level >= AVX512:
+		return narrowAVX512(&dst[0], &src[0], len(src))
+	case level >= AVX2 && f16c:
+		return narrowAVX2(&dst[0], &src[0], len(src))
+	}
+	return narrowGeneric(dst, src)
+}
+
+// addFixed adds elements, a multiple of 8, up to some group of 8 that the kernel
+// cannot add, and tells how many.
+func addFixed[T ~struct{ Hi, Lo uint64 }](sums []T, x []float32) int {
+	s := (*uint64)(unsafe.Pointer(&sums[0]))
+	switch {
+	case level >= AVX512:
+		return addFixedAVX512(s, &x[0], len(x))
+	case level >= AVX2:
+		return addFixedAVX2(s, &x[0], len(x))
+	}
+	return 0
 }
 
 func expSum(lanes *[16]float32, x []float32, scale, shift float32) {
@@ -115,6 +250,14 @@ func expSum(lanes *[16]float32, x []float32, scale, shift float32) {
 	default:
 		expSumGeneric(lanes, x, scale, shift)
 	}
+}
+
+// softmax gives the sum, or tells that it has no kernel.
+func softmax(x []float32, scale float32) (sum float32, ok bool) {
+	if level < AVX512 {
+		return 0, false
+	}
+	return softmaxAVX512(&x[0], len(x), scale), true
 }
 
 func siluMul(dst, gate, up []float32) {
@@ -134,6 +277,14 @@ func scaleMul(dst, x, w []float32, scale float32) {
 		return
 	}
 	scaleMulAVX2(&dst[0], &x[0], &w[0], len(dst), scale)
+}
+
+func scale(dst, x []float32, by float32) {
+	if level < AVX2 {
+		scaleGeneric(dst, x, by)
+		return
+	}
+	scaleAVX2(&dst[0], &x[0], len(dst), by)
 }
 
 func add(dst, x []float32) {

@@ -13,13 +13,41 @@ func mulPanels(y []float32, ys int, w []float32, ws int, x []float32, xs int, k,
 	mulPanelsGeneric(y, ys, w, ws, x, xs, k, panels, cols, add)
 }
 
+func mulStairs(y []float32, ys int, w []float32, ws int, x []float32, xs int, k, panels, cols int, add bool) {
+	mulStairsGeneric(y, ys, w, ws, x, xs, k, panels, cols, add)
+}
+
+func softmax(x []float32, scale float32) (sum float32, ok bool) { return 0, false }
+
 func sumSquares(lanes *[16]float32, x []float32)  { sumSquaresGeneric(lanes, x) }
 func dot(lanes *[16]float32, x, y []float32)      { dotGeneric(lanes, x, y) }
 func maxOf(x []float32) float32                   { return maxGeneric(x) }
 func siluMul(dst, gate, up []float32)             { siluMulGeneric(dst, gate, up) }
 func scaleMul(dst, x, w []float32, scale float32) { scaleMulGeneric(dst, x, w, scale) }
+func scale(dst, x []float32, by float32)          { scaleGeneric(dst, x, by) }
 func add(dst, x []float32)                        { addGeneric(dst, x) }
 func axpy(dst, x []float32, a float32)            { axpyGeneric(dst, x, a) }
+
+func sumSquaresRows(sums, x []float32, stride, n int) bool { return false }
+
+func dotRows(dst []float32, ds int, rows []float32, stride int, x []float32, xs, cols, n int) int {
+	return 0
+}
+
+func finite(x []float32) bool { return finiteGeneric(x) }
+
+func rotateHalves(x []float32, stride, heads int, cos, sin []float32, half, n int) int { return 0 }
+
+func rotatePairs(x []float32, stride, heads int, cos, sin []float32, n int) int { return 0 }
+
+func panelRows(dst []float32, ds int, src []float32, stride, panels, n int) {
+	panelRowsGeneric(dst, ds, src, stride, panels, n)
+}
+
+func widen(dst []float32, src []uint16)          { widenGeneric(dst, src) }
+func narrow(dst []uint16, src []float32) float32 { return narrowGeneric(dst, src) }
+
+func addFixed[T ~struct{ Hi, Lo uint64 }](sums []T, x []float32) int { return 0 }
 
 func expSum(lanes *[16]float32, x []float32, scale, shift float32) {
 	expSumGeneric(lanes, x, scale, shift)

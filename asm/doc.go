@@ -47,10 +47,12 @@
 //
 // A kernel family has one file: panels.go (matrices), intpanels.go and
 // quantize.go (matrices of integers), vector.go (elementwise operations and
-// reductions), exp.go, quant.go. The public function checks its arguments,
+// reductions), exp.go, gelu.go, rotate.go, half.go (float16), fixed.go (exact
+// sums), quant.go. The public function checks its arguments,
 // handles the tail and calls the kernel of the current Level. kernels_amd64.s
-// and its stubs are written by _gen, AVX2 by main.go there, AVX-512 by avx512.go
-// and products of integers by integer.go; run `go generate` after a change. A
+// and its stubs are written by _gen, AVX2 by main.go there, AVX-512 by avx512.go,
+// products of integers by integer.go, what surrounds attention's products by
+// attention.go and exact sums by fixed.go; run `go generate` after a change. A
 // level without a kernel of its own for a function uses that of the level below:
 // integers have kernels for AVX2 and for AVX-512 with VNNI.
 //

@@ -76,6 +76,18 @@ func expSumGeneric(lanes *[16]float32, x []float32, scale, shift float32) {
 	}
 }
 
+// Softmax replaces x[i] by Exp(x[i]*scale - shift), with shift the greatest
+// x[i]*scale, and returns the sum: a softmax's numerators and denominator, as
+// ExpSum(x, scale, float32(Max(x)*scale)) gives them. The scale is positive.
+func Softmax(x []float32, scale float32) float32 {
+	if len(x) > 0 && scale > 0 {
+		if sum, ok := softmax(x, scale); ok {
+			return sum
+		}
+	}
+	return ExpSum(x, scale, float32(Max(x)*scale))
+}
+
 // SiLUMul sets dst[i] = gate[i]/(1+Exp(-gate[i])) * up[i]: the gated unit of
 // Llama's feed-forward blocks (Shazeer, "GLU Variants Improve Transformer",
 // 2020). The slices have equal length and may be the same.

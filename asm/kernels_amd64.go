@@ -69,6 +69,11 @@ func siluMulAVX2(dst *float32, gate *float32, up *float32, n int)
 //go:noescape
 func scaleMulAVX2(dst *float32, x *float32, w *float32, n int, scale float32)
 
+// scaleAVX2 sets dst[i] = x[i]*by for i < n, a multiple of 16.
+//
+//go:noescape
+func scaleAVX2(dst *float32, x *float32, n int, by float32)
+
 // addAVX2 sets dst[i] += x[i] for i < n, a multiple of 16.
 //
 //go:noescape
@@ -416,3 +421,128 @@ func int16x64x2VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32,
 //
 //go:noescape
 func int16x64x3VNNI(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int16, xs int, t *float32, ts int, blocks int, steps int, add bool)
+
+// stairs16x2AVX2 multiplies 1 panel(s) of 16 rows with 2 column(s), the chain of column c being k+c long; see mulPanelsGeneric.
+//
+//go:noescape
+func stairs16x2AVX2(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+
+// stairs64x2AVX512 multiplies 4 panel(s) of 16 rows with 2 column(s): a register holds 16 sums, acc[p][c] = fma(w[p*ws+16*i:][:16], x[c*xs+i], acc[p][c]) for i < k, the chain of column c being k+c long; see mulPanelsGeneric.
+//
+//go:noescape
+func stairs64x2AVX512(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+
+// stairs16x3AVX2 multiplies 1 panel(s) of 16 rows with 3 column(s), the chain of column c being k+c long; see mulPanelsGeneric.
+//
+//go:noescape
+func stairs16x3AVX2(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+
+// stairs64x3AVX512 multiplies 4 panel(s) of 16 rows with 3 column(s): a register holds 16 sums, acc[p][c] = fma(w[p*ws+16*i:][:16], x[c*xs+i], acc[p][c]) for i < k, the chain of column c being k+c long; see mulPanelsGeneric.
+//
+//go:noescape
+func stairs64x3AVX512(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+
+// stairs16x4AVX2 multiplies 1 panel(s) of 16 rows with 4 column(s), the chain of column c being k+c long; see mulPanelsGeneric.
+//
+//go:noescape
+func stairs16x4AVX2(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+
+// stairs64x4AVX512 multiplies 4 panel(s) of 16 rows with 4 column(s): a register holds 16 sums, acc[p][c] = fma(w[p*ws+16*i:][:16], x[c*xs+i], acc[p][c]) for i < k, the chain of column c being k+c long; see mulPanelsGeneric.
+//
+//go:noescape
+func stairs64x4AVX512(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+
+// stairs16x5AVX2 multiplies 1 panel(s) of 16 rows with 5 column(s), the chain of column c being k+c long; see mulPanelsGeneric.
+//
+//go:noescape
+func stairs16x5AVX2(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+
+// stairs64x5AVX512 multiplies 4 panel(s) of 16 rows with 5 column(s): a register holds 16 sums, acc[p][c] = fma(w[p*ws+16*i:][:16], x[c*xs+i], acc[p][c]) for i < k, the chain of column c being k+c long; see mulPanelsGeneric.
+//
+//go:noescape
+func stairs64x5AVX512(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+
+// stairs16x6AVX2 multiplies 1 panel(s) of 16 rows with 6 column(s), the chain of column c being k+c long; see mulPanelsGeneric.
+//
+//go:noescape
+func stairs16x6AVX2(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+
+// stairs64x6AVX512 multiplies 4 panel(s) of 16 rows with 6 column(s): a register holds 16 sums, acc[p][c] = fma(w[p*ws+16*i:][:16], x[c*xs+i], acc[p][c]) for i < k, the chain of column c being k+c long; see mulPanelsGeneric.
+//
+//go:noescape
+func stairs64x6AVX512(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+
+// softmaxAVX512 replaces x[i] by exp(x[i]*scale - shift) for i < n, n > 0, with shift the greatest x[i]*scale, and gives the sum; see Softmax.
+//
+//go:noescape
+func softmaxAVX512(x *float32, n int, scale float32) float32
+
+// maxAVX512 gives the greatest x[i] for i < n, a positive multiple of 16.
+//
+//go:noescape
+func maxAVX512(x *float32, n int) float32
+
+// sumSquaresRowsAVX2 sets sums[r] to the sum of x[r*stride+i]² for r < 4 and i < n, a multiple of 16, in 16 lanes that are added as Fold does.
+//
+//go:noescape
+func sumSquaresRowsAVX2(sums *float32, x *float32, stride int, n int)
+
+// dotRowsAVX2 sets dst[r] to the sum of rows[r*stride+i]*x[i] for r < 4 and i < n, a multiple of 16, in 16 lanes that are added as Fold does.
+//
+//go:noescape
+func dotRowsAVX2(dst *float32, rows *float32, stride int, x *float32, n int)
+
+// dotRowsAVX512 sets dst[c*ds+r] to the sum of rows[r*stride+i]*x[c*xs+i] for r < 4, c < 4 and i < n, a multiple of 16, in 16 lanes that are added as Fold does.
+//
+//go:noescape
+func dotRowsAVX512(dst *float32, ds int, rows *float32, stride int, x *float32, xs int, n int)
+
+// finiteAVX2 tells whether the exponent of every x[i] is less than that of infinities, for i < n, a multiple of 16.
+//
+//go:noescape
+func finiteAVX2(x *float32, n int) bool
+
+// rotateHalvesAVX2 turns the pairs (x[h*stride+i], x[h*stride+half+i]) for h < heads and i < n, a multiple of 8; see rotateHalvesGeneric.
+//
+//go:noescape
+func rotateHalvesAVX2(x *float32, stride int, heads int, cos *float32, sin *float32, half int, n int)
+
+// rotatePairsAVX2 turns the pairs (x[h*stride+2*i], x[h*stride+2*i+1]) for h < heads and i < n, a multiple of 4; see rotatePairsGeneric.
+//
+//go:noescape
+func rotatePairsAVX2(x *float32, stride int, heads int, cos *float32, sin *float32, n int)
+
+// panelRowsAVX2 sets dst[p*ds+16*i+l] = src[i*stride+16*p+l] for l < 16, p < panels and i < n; panels and n are positive.
+//
+//go:noescape
+func panelRowsAVX2(dst *float32, ds int, src *float32, stride int, panels int, n int)
+
+// widenAVX2 widens the float16 src[i] to dst[i] for i < n, a multiple of 16.
+//
+//go:noescape
+func widenAVX2(dst *float32, src *uint16, n int)
+
+// widenAVX512 widens the float16 src[i] to dst[i] for i < n, a multiple of 16.
+//
+//go:noescape
+func widenAVX512(dst *float32, src *uint16, n int)
+
+// narrowAVX2 rounds src[i] to the float16 dst[i] for i < n, a multiple of 16, and gives the greatest |src[i]|.
+//
+//go:noescape
+func narrowAVX2(dst *uint16, src *float32, n int) float32
+
+// narrowAVX512 rounds src[i] to the float16 dst[i] for i < n, a multiple of 16, and gives the greatest |src[i]|.
+//
+//go:noescape
+func narrowAVX512(dst *uint16, src *float32, n int) float32
+
+// addFixedAVX2 adds x[i] to the 128-bit number in units of 2⁻⁶⁴ at sums[2*i:], upper half first, and gives how many it has added: fewer than n, a multiple of 4, where one in the next 4 is out of range.
+//
+//go:noescape
+func addFixedAVX2(sums *uint64, x *float32, n int) int
+
+// addFixedAVX512 adds x[i] to the 128-bit number in units of 2⁻⁶⁴ at sums[2*i:], upper half first, and gives how many it has added: fewer than n, a multiple of 8, where one in the next 8 is out of range.
+//
+//go:noescape
+func addFixedAVX512(sums *uint64, x *float32, n int) int

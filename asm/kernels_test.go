@@ -200,6 +200,11 @@ func TestElementwiseEqualGeneric(t *testing.T) {
 		sameBits(t, want, got, "ScaleMul")
 
 		want, got = slices.Clone(x), copyOf(t, x)
+		scaleGeneric(want, x, s)
+		Scale(got, got, s)
+		sameBits(t, want, got, "Scale")
+
+		want, got = slices.Clone(x), copyOf(t, x)
 		siluMulGeneric(want, x, y)
 		SiLUMul(got, got, y)
 		sameBits(t, want, got, "SiLUMul")

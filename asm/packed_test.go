@@ -230,7 +230,7 @@ func TestDequantizeInts(t *testing.T) {
 	}
 }
 
-func TestWiden(t *testing.T) {
+func TestWidenWeights(t *testing.T) {
 	testWiden(t, WidenFloat16, Float16)
 	testWiden(t, WidenBFloat16, func(h uint16) float32 { return math.Float32frombits(uint32(h) << 16) })
 }

@@ -34,6 +34,30 @@ func MulPanels(y []float32, ys int, w []float32, ws int, x []float32, xs int, k,
 	mulPanels(y, ys, w, ws, x, xs, k, panels, cols, add)
 }
 
+// MulStairs is MulPanels where the chain of column c is k+c long, as in causal
+// attention, where each query sees one position more than the one before it: w
+// and x hold as much as the last column needs.
+func MulStairs(y []float32, ys int, w []float32, ws int, x []float32, xs int, k, panels, cols int, add bool) {
+	if k < 0 || panels < 0 || cols < 0 {
+		panic("asm: negative shape")
+	}
+	if panels == 0 || cols == 0 {
+		return
+	}
+	_ = y[(cols-1)*ys+panels*Rows-1]
+	if longest := k + cols - 1; longest > 0 {
+		_ = w[(panels-1)*ws+longest*Rows-1]
+		_ = x[(cols-1)*xs+longest-1]
+	}
+	mulStairs(y, ys, w, ws, x, xs, k, panels, cols, add)
+}
+
+func mulStairsGeneric(y []float32, ys int, w []float32, ws int, x []float32, xs int, k, panels, cols int, add bool) {
+	for c := range cols {
+		mulPanelsGeneric(y[c*ys:], ys, w, ws, x[min(c*xs, len(x)):], xs, k+c, panels, 1, add)
+	}
+}
+
 // Transpose brings Rows rows of n elements into panel layout:
 // dst[i*Rows+r] = src[r*stride+i] for i < n. It panics where a slice is too
 // short.
@@ -52,6 +76,27 @@ func transposeGeneric(dst, src []float32, stride, n int) {
 		row := dst[i*Rows:][:Rows]
 		for r := range row {
 			row[r] = src[r*stride+i]
+		}
+	}
+}
+
+// PanelRows brings n rows of panels*Rows elements into panels, of which each
+// holds a run of every row, row after row:
+// dst[p*ds+i*Rows+l] = src[i*stride+p*Rows+l] for l < Rows. It panics where a
+// slice is too short.
+func PanelRows(dst []float32, ds int, src []float32, stride, panels, n int) {
+	if panels <= 0 || n <= 0 {
+		return
+	}
+	_ = dst[(panels-1)*ds+n*Rows-1]
+	_ = src[(n-1)*stride+panels*Rows-1]
+	panelRows(dst, ds, src, stride, panels, n)
+}
+
+func panelRowsGeneric(dst []float32, ds int, src []float32, stride, panels, n int) {
+	for i := range n {
+		for p := range panels {
+			*(*[Rows]float32)(dst[p*ds+i*Rows:]) = *(*[Rows]float32)(src[i*stride+p*Rows:])
 		}
 	}
 }

@@ -33,6 +33,21 @@ func SumSquares(x []float32) float32 {
 	return Fold(&lanes)
 }
 
+// SumSquaresRows sets sums[r] to SumSquares(x[r*stride:][:n]). Rows side by side
+// take less time than one after another.
+func SumSquaresRows(sums, x []float32, stride, n int) {
+	for n%16 == 0 && n > 0 && len(sums) >= 4 {
+		_ = x[3*stride+n-1]
+		if !sumSquaresRows(sums, x, stride, n) {
+			break
+		}
+		sums, x = sums[4:], x[min(4*stride, len(x)):]
+	}
+	for r := range sums {
+		sums[r] = SumSquares(x[r*stride:][:n])
+	}
+}
+
 func sumSquaresGeneric(lanes *[16]float32, x []float32) {
 	for i, v := range x {
 		lanes[i%16] = FMA(v, v, lanes[i%16])
@@ -62,6 +77,54 @@ func dotGeneric(lanes *[16]float32, x, y []float32) {
 	for i, v := range x {
 		lanes[i%16] = FMA(v, y[i], lanes[i%16])
 	}
+}
+
+// DotRows sets dst[c*ds+r] to Dot(rows[r*stride:][:n], x[c*xs:][:n]) for r below
+// rn and c below cn. Many side by side take less time than one after another.
+func DotRows(dst []float32, ds int, rows []float32, stride, rn int, x []float32, xs, cn, n int) {
+	if rn <= 0 || cn <= 0 {
+		return
+	}
+	_ = dst[(cn-1)*ds+rn-1]
+	_, _ = rows[:(rn-1)*stride+n], x[:(cn-1)*xs+n]
+	r := 0
+	if n%16 == 0 && n > 0 {
+		for ; r+4 <= rn; r += 4 {
+			for c := 0; c < cn; {
+				k := dotRows(dst[c*ds+r:], ds, rows[r*stride:], stride, x[c*xs:], xs, cn-c, n)
+				for ; k == 0; k++ {
+					dotRowsGeneric(dst[c*ds+r:], ds, rows[r*stride:], stride, 4, x[c*xs:], xs, 1, n)
+				}
+				c += k
+			}
+		}
+	}
+	if r < rn {
+		dotRowsGeneric(dst[r:], ds, rows[r*stride:], stride, rn-r, x, xs, cn, n)
+	}
+}
+
+func dotRowsGeneric(dst []float32, ds int, rows []float32, stride, rn int, x []float32, xs, cn, n int) {
+	for c := range cn {
+		for r := range rn {
+			dst[c*ds+r] = Dot(rows[r*stride:][:n], x[c*xs:][:n])
+		}
+	}
+}
+
+// Finite reports whether x holds neither infinities nor NaN.
+func Finite(x []float32) bool {
+	n := len(x) &^ 15
+	return (n == 0 || finite(x[:n])) && finiteGeneric(x[n:])
+}
+
+func finiteGeneric(x []float32) bool {
+	for _, v := range x {
+		if v-v != 0 { // true for NaN too
+			return false
+		}
+	}
+	return true
 }
 
 // Max is the greatest element of x, or -Inf if x is empty. A zero is positive.
@@ -114,6 +177,22 @@ func ScaleMul(dst, x, w []float32, scale float32) {
 func scaleMulGeneric(dst, x, w []float32, scale float32) {
 	for i, v := range x {
 		dst[i] = float32(v*scale) * w[i]
+	}
+}
+
+// Scale sets dst[i] = x[i]*by. The slices have equal length; dst may be x.
+func Scale(dst, x []float32, by float32) {
+	sameLength(len(dst), len(x), len(x))
+	n := len(dst) &^ 15
+	if n > 0 {
+		scale(dst[:n], x[:n], by)
+	}
+	scaleGeneric(dst[n:], x[n:], by)
+}
+
+func scaleGeneric(dst, x []float32, by float32) {
+	for i, v := range x {
+		dst[i] = v * by
 	}
 }
 

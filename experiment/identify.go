@@ -248,6 +248,7 @@ type Identification struct {
 	Means       string            `json:"means_sha256"`
 	Model       string            `json:"model_sha256"`
 	Precision   string            `json:"precision"`
+	KV          string            `json:"kv"`
 	From        int               `json:"from"`
 	Seed        uint64            `json:"seed"`
 	Bootstrap   int               `json:"bootstrap"`
@@ -342,7 +343,7 @@ func newIdentifier(ctx context.Context, r *llama.Runner, v *probe.Vectors, train
 		o.Ridge = 0.01
 	}
 	hash := train.Hash()
-	precision := r.Options().Precision.String()
+	precision, kv := r.Options().Precision.String(), r.Options().KV.String()
 	switch {
 	case headlines[o.Center] == "":
 		return nil, fmt.Errorf("experiment: unknown center %q (known: %s)", o.Center, strings.Join(Centers(), ", "))
@@ -350,6 +351,8 @@ func newIdentifier(ctx context.Context, r *llama.Runner, v *probe.Vectors, train
 		return nil, fmt.Errorf("experiment: vectors of stories in the format %q: only %q can be evaluated", p.Format, probe.FormatRaw)
 	case p.Precision != precision:
 		return nil, fmt.Errorf("experiment: the vectors were built at precision %q and the model runs at %q", p.Precision, precision)
+	case p.KVName() != kv:
+		return nil, fmt.Errorf("experiment: the vectors were built with keys and values in %s and the model runs with them in %s", p.KVName(), kv)
 	case p.Corpus != hash:
 		return nil, fmt.Errorf("experiment: the vectors were built from %w: their corpus_sha256 is %s, that of the training stories given %s", ErrCorpus, p.Corpus, hash)
 	case o.Permutations < 0 || o.Bootstrap < 0 || !(o.Ridge > 0):
@@ -378,7 +381,7 @@ func newIdentifier(ctx context.Context, r *llama.Runner, v *probe.Vectors, train
 		Readout: headlines[o.Center], Center: o.Center,
 		Emotions: len(v.Emotions), InSample: len(shared) > 0 || same > 0,
 		SharedTopics: shared, SharedStories: same, TrainTopics: train.Topics,
-		TrainCorpus: hash, TestCorpus: test.Hash(), Means: p.MeansSHA256, Model: sum, Precision: precision,
+		TrainCorpus: hash, TestCorpus: test.Hash(), Means: p.MeansSHA256, Model: sum, Precision: precision, KV: kv,
 		From: p.From, Seed: o.Seed, Bootstrap: o.Bootstrap, Ridge: o.Ridge,
 	}
 	if o.Center == CenterNeutral && site.NeutralMean[p.Format] == nil {
@@ -530,7 +533,7 @@ func (e *identifier) known() (*knownMeans, error) {
 		got, want any
 	}{
 		{"model_sha256", q.ModelSHA256, p.ModelSHA256}, {"tokenizer_sha256", q.Tokenizer, p.Tokenizer}, {"format", q.Format, p.Format},
-		{"from", q.From, p.From}, {"precision", q.Precision, p.Precision}, {"width", f.Width, e.v.Width},
+		{"from", q.From, p.From}, {"precision", q.Precision, p.Precision}, {"kv", q.KVName(), p.KVName()}, {"width", f.Width, e.v.Width},
 	} {
 		if x.got != x.want {
 			return nil, fmt.Errorf("experiment: known story means: %s is %v, the vectors' %v", x.what, x.got, x.want)

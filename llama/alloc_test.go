@@ -30,7 +30,11 @@ func TestDecodeDoesNotAllocate(t *testing.T) {
 		for typ, precision := range map[tensor.Type]Precision{tensor.F32: Exact, tensor.Q4_0: Exact, tensor.Q4_1: Probe, tensor.Q8_0: Fast} {
 			t.Run(name+" "+typ.String()+" "+precision.String(), func(t *testing.T) {
 				m := small.of(typ).model(t)
-				r := runner(t, m, RunnerOptions{Threads: 2, Precision: precision})
+				kv := KVFloat32
+				if typ == tensor.Q8_0 {
+					kv = KVFloat16
+				}
+				r := runner(t, m, RunnerOptions{Threads: 2, Precision: precision, KV: kv})
 				x := sampler(t, Sampling{Temperature: 0.8, TopK: 40, TopP: 0.9, MinP: 0.01, RepeatPenalty: 1.1}, 0)
 				s := r.NewSequence()
 				s.SetPrompt(10)

@@ -75,6 +75,12 @@ var goldenInts = map[Precision]map[string]string{
 	},
 }
 
+// goldenHalf are the same where keys and values are kept as float16.
+var goldenHalf = map[string]string{
+	"F32":       "ed68256a5da7f5e9919c363bea1101c0493d3c9e0922bc05f282c7cb3b179197",
+	"Q8_0 fast": "b41f8120a85a050025c06d6e577650570f907f4c1d699311fd868ec7541e13b6",
+}
+
 // goldenOf is the golden hash of a random model: float weights meet float
 // activations in every precision.
 func goldenOf(p Precision, typ tensor.Type) string {
@@ -121,6 +127,7 @@ func TestGoldenModels(t *testing.T) {
 // A variant is a way to compute a text that must not change a bit.
 type variant struct {
 	precision Precision
+	kv        KVType
 
 	threads int
 	batch   int   // RunnerOptions.BatchTokens
@@ -143,7 +150,7 @@ func (o outcome) both() string { return o.logits[:32] + o.resid[:32] }
 
 func (v variant) run(t *testing.T, m *Model, tokens []token.Token) outcome {
 	t.Helper()
-	r := runner(t, m, RunnerOptions{Threads: max(v.threads, 1), BatchTokens: v.batch, Precision: v.precision})
+	r := runner(t, m, RunnerOptions{Threads: max(v.threads, 1), BatchTokens: v.batch, Precision: v.precision, KV: v.kv})
 	defer r.Close()
 	rec := record(allBlocks(m, ResidPost)...)
 	p := Pass{Hooks: []*Hook{&rec.Hook}}
@@ -307,16 +314,27 @@ func TestContract(t *testing.T) {
 	for _, c := range []struct {
 		typ       tensor.Type
 		precision Precision
+		kv        KVType
+		golden    string
 	}{
-		{tensor.F32, Exact}, {tensor.BF16, Exact}, {tensor.Q5_1, Exact}, {tensor.Q4_K, Exact}, {tensor.IQ4XS, Exact},
-		{tensor.Q5_1, Probe}, {tensor.Q8_0, Fast}, {tensor.Q4_K, Fast}, {tensor.Q6_K, Probe},
+		{tensor.F32, Exact, KVFloat32, golden["F32"]},
+		{tensor.BF16, Exact, KVFloat32, golden["BF16"]},
+		{tensor.Q5_1, Exact, KVFloat32, golden["Q5_1"]},
+		{tensor.Q4_K, Exact, KVFloat32, golden["Q4_K"]},
+		{tensor.IQ4XS, Exact, KVFloat32, golden["IQ4_XS"]},
+		{tensor.Q5_1, Probe, KVFloat32, goldenInts[Probe]["Q5_1"]},
+		{tensor.Q8_0, Fast, KVFloat32, goldenInts[Fast]["Q8_0"]},
+		{tensor.Q4_K, Fast, KVFloat32, goldenInts[Fast]["Q4_K"]},
+		{tensor.Q6_K, Probe, KVFloat32, goldenInts[Probe]["Q6_K"]},
+		{tensor.F32, Exact, KVFloat16, goldenHalf["F32"]},
+		{tensor.Q8_0, Fast, KVFloat16, goldenHalf["Q8_0 fast"]},
 	} {
 		typ := c.typ
-		t.Run(typ.String()+" "+c.precision.String(), func(t *testing.T) {
+		t.Run(fmt.Sprint(typ, c.precision, c.kv), func(t *testing.T) {
 			m := small.of(typ).model(t)
 			tokens := goldenText(m, typ)
-			want := variant{precision: c.precision}.run(t, m, tokens)
-			require.Equal(t, goldenOf(c.precision, typ), want.both())
+			want := variant{precision: c.precision, kv: c.kv}.run(t, m, tokens)
+			require.Equal(t, c.golden, want.both())
 			for _, level := range asm.Levels() {
 				restore, err := asm.Use(level)
 				require.NoError(t, err)
@@ -326,7 +344,7 @@ func TestContract(t *testing.T) {
 						if testing.Short() && level < asm.Best() && v.threads == 0 {
 							t.Skip("slow in generic Go")
 						}
-						v.precision = c.precision
+						v.precision, v.kv = c.precision, c.kv
 						got := v.run(t, m, tokens)
 						require.Equal(t, want.logits, got.logits, "logits")
 						if !v.unread {
@@ -336,6 +354,54 @@ func TestContract(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Far into a text, the attention of a single token is divided among threads
+// whose number does not divide that of the key-value heads. That changes no bit,
+// and allocates nothing.
+func TestContractFarIntoAText(t *testing.T) {
+	window := smallArchitectures["gemma2"]
+	window.context = 512
+	for name, s := range map[string]spec{"llama": small, "with a window": window} {
+		for _, kv := range []KVType{KVFloat32, KVFloat16} {
+			t.Run(name+" "+kv.String(), func(t *testing.T) {
+				m := s.model(t)
+				tokens := text(m, dividedFrom+70, 0)
+				var want string
+				for _, threads := range []int{1, 3, 7} {
+					r := runner(t, m, RunnerOptions{Threads: threads, KV: kv})
+					defer r.Close()
+					q := r.NewSequence()
+					p := &Pass{Spans: []Span{{Seq: q, Tokens: tokens[:dividedFrom-2], Logits: LastLogits}}}
+					require.NoError(t, r.Forward(t.Context(), p))
+					h := sha256.New()
+					step := func() {
+						p.Spans[0].Tokens = tokens[q.Len():][:1]
+						if err := r.Forward(t.Context(), p); err != nil {
+							t.Error(err)
+						}
+						addFloats(h, r.Logits(0))
+					}
+					for q.Len() < len(tokens) {
+						step()
+					}
+					require.Equal(t, threads > 1, r.unbalanced(), "what is to be tested")
+					if got := sum(h); want == "" {
+						want = got
+					} else {
+						require.Equal(t, want, got, "%d threads", threads)
+					}
+					q.Truncate(dividedFrom + 5)
+					require.Zero(t, testing.AllocsPerRun(20, func() {
+						p.Spans[0].Tokens = tokens[q.Len():][:1]
+						if err := r.Forward(t.Context(), p); err != nil {
+							t.Error(err)
+						}
+					}))
+				}
+			})
+		}
 	}
 }
 

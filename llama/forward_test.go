@@ -931,3 +931,32 @@ func TestRunnerOptions(t *testing.T) {
 	_, err = ParsePrecision("sloppy")
 	require.ErrorContains(t, err, `unknown precision "sloppy" (known: exact, probe, fast)`)
 }
+
+// A value that float16 cannot hold ends the pass, whichever thread found it; a
+// page of float32 takes it.
+func TestKeysAndValuesBeyondFloat16(t *testing.T) {
+	f := small.file()
+	weight := make([]float32, f.tensors["blk.1.attn_norm.weight"].Dims[0])
+	for i := range weight {
+		weight[i] = 1e6
+	}
+	f.setVector("blk.1.attn_norm.weight", weight)
+	m, err := f.load(t)
+	require.NoError(t, err)
+	defer m.Close()
+	for _, threads := range []int{1, 3} {
+		tokens := text(m, 90, 0)
+		half, full := runner(t, m, RunnerOptions{KV: KVFloat16, Threads: threads}), runner(t, m, RunnerOptions{Threads: threads})
+		s := half.NewSequence()
+		err = half.Forward(t.Context(), &Pass{Spans: []Span{{Seq: s, Tokens: tokens}}})
+		require.ErrorContains(t, err, "a key or value of block 1 at position 0 of span 0 is beyond the range of float16: keep them as f32")
+		require.Zero(t, s.Len())
+		// Where the block is not reached, nothing is wrong.
+		require.NoError(t, half.Forward(t.Context(), &Pass{Spans: []Span{{Seq: s, Tokens: tokens}}, Hooks: []*Hook{&record(Site{ResidPost, 0}).Hook}}))
+		require.NoError(t, full.Forward(t.Context(), &Pass{Spans: []Span{{Seq: full.NewSequence(), Tokens: tokens}}}))
+		half.Close()
+		full.Close()
+	}
+	_, err = m.NewRunner(RunnerOptions{KV: 7})
+	require.ErrorIs(t, err, ErrUnsupported)
+}

@@ -155,7 +155,7 @@ type editSets struct {
 // maxEditors bounds the editing hooks of a pass: they are bits of a mask.
 const maxEditors = 64
 
-func newEditSets(k passKey) *editSets { return &editSets{key: k, sets: map[uint64][]edit{0: nil}} }
+func newEditSets(k passKey) *editSets { return &editSets{key: k, sets: map[uint64][]edit{}} }
 
 // at gives the effective edits at a row.
 func (e *editSets) at(row Row) []edit {
@@ -169,6 +169,9 @@ func (e *editSets) at(row Row) []edit {
 			mask |= 1 << bit
 		}
 		bit++
+	}
+	if mask == 0 {
+		return nil
 	}
 	es, ok := e.sets[mask]
 	if !ok {

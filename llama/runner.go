@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"sync/atomic"
 
 	"github.com/klauspost/cpuid/v2"
 
@@ -28,6 +29,19 @@ const (
 // ParsePrecision reads a precision's name: exact, probe or fast.
 func ParsePrecision(s string) (Precision, error) { return tensor.ParsePrecision(s) }
 
+// A KVType says in which form a runner keeps keys and values. It is part of
+// every result, as the precision is.
+type KVType = tensor.KVType
+
+// The types of keys and values; see package tensor.
+const (
+	KVFloat32 = tensor.KVFloat32
+	KVFloat16 = tensor.KVFloat16
+)
+
+// ParseKVType reads a type's name: f32 or f16.
+func ParseKVType(s string) (KVType, error) { return tensor.ParseKVType(s) }
+
 // RunnerOptions are the options of NewRunner. The zero value is good.
 type RunnerOptions struct {
 	// Threads computes in parallel; 0 means DefaultThreads. It does not
@@ -35,6 +49,10 @@ type RunnerOptions struct {
 	Threads int
 	// Precision of products with quantised weights; the zero value is Exact.
 	Precision Precision
+	// KV is the form in which keys and values are kept; the zero value is
+	// KVFloat32. With KVFloat16 a pass fails where one of them is beyond the
+	// range of float16, ±65504.
+	KV KVType
 	// BatchTokens bounds how many positions are computed together, and with
 	// it the memory for activations; 0 means 512. It does not change any
 	// result.
@@ -57,11 +75,11 @@ func DefaultThreads() int {
 // A Runner owns the threads and buffers of forward passes over one model. It
 // must not be used by two goroutines at once; open one for each.
 type Runner struct {
-	model   *Model
-	options RunnerOptions
-	pool    *tensor.Pool
-	mul     *tensor.Multiplier
-	attend  []tensor.AttentionScratch // one per worker
+	model         *Model
+	options       RunnerOptions
+	pool          *tensor.Pool
+	mul           *tensor.Multiplier
+	attendScratch []tensor.AttentionScratch // one per worker
 
 	// Rotations of blocks that see everything and of those with a sliding window.
 	rope, localRope *tensor.Rope
@@ -79,11 +97,17 @@ type Runner struct {
 	parts     []part
 	rows      []Row
 	logitRows []int // indices into rows
+	groups    []group
+	ops       []rowOp // to be run before the next product
 	attention []attentionItem
 	tainted   []int // per row: first block that undeclared edits reach
 	block     int
 	rowJob    rowJob
+	opsJob    opsJob
+	storeJob  storeJob
 	attnJob   attentionJob
+	divided   dividedJob
+	lost      atomic.Int64 // the first row whose keys or values became infinite
 	sets      *editSets
 	view      View
 
@@ -113,6 +137,9 @@ func (m *Model) NewRunner(o RunnerOptions) (*Runner, error) {
 	if !o.Precision.Valid() {
 		return nil, fmt.Errorf("llama: %v is %w", o.Precision, ErrUnsupported)
 	}
+	if !o.KV.Valid() {
+		return nil, fmt.Errorf("llama: %v is %w", o.KV, ErrUnsupported)
+	}
 	if o.Threads == 0 {
 		o.Threads = DefaultThreads()
 	}
@@ -128,8 +155,8 @@ func (m *Model) NewRunner(o RunnerOptions) (*Runner, error) {
 	r := &Runner{model: m, options: o, pool: tensor.NewPool(o.Threads)}
 	r.mul = tensor.NewMultiplier(r.pool, o.Precision)
 	r.rope, r.localRope = m.ropes(o.Context)
-	r.attend = make([]tensor.AttentionScratch, r.pool.Size())
-	r.rowJob.r, r.attnJob.r = r, r
+	r.attendScratch = make([]tensor.AttentionScratch, r.pool.Size())
+	r.rowJob.r, r.opsJob.r, r.storeJob.r, r.attnJob.r, r.divided.r = r, r, r, r, r
 	r.logitsWidth = m.output.Stride()
 	return r, nil
 }
@@ -450,7 +477,7 @@ func (r *Runner) newPage() *tensor.Page {
 		return p
 	}
 	c := &r.model.config
-	p := tensor.NewPage(tensor.PageShape{Heads: c.KVHeads, Dim: c.HeadDim})
+	p := tensor.NewPage(tensor.PageShape{Heads: c.KVHeads, Dim: c.HeadDim, Type: r.options.KV})
 	p.Refs = 1
 	return p
 }
@@ -468,10 +495,8 @@ func padded(n int) int { return (n + asm.Rows - 1) / asm.Rows * asm.Rows }
 // firstNonFinite is the first of n rows that holds a NaN or an infinity, or -1.
 func firstNonFinite(xs []float32, stride, width, n int) int {
 	for i := range n {
-		for _, v := range xs[i*stride:][:width] {
-			if v-v != 0 { // true for NaN too
-				return i
-			}
+		if !asm.Finite(xs[i*stride:][:width]) {
+			return i
 		}
 	}
 	return -1

@@ -225,6 +225,9 @@ func newBuilder(ctx context.Context, r *llama.Runner, c *emotion.Corpus, o Build
 		Neutral: b.opts.Neutral, Hands: len(CentringHands(c)) > 0, Threshold: max(o.Threshold, 0),
 		Precision: r.Options().Precision.String(),
 	}
+	if kv := r.Options().KV; kv != llama.KVFloat32 {
+		b.prov.KV = kv.String()
+	}
 	for i, part := range o.Parts {
 		p, err := b.part(part)
 		if err != nil {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"math"
 	"math/bits"
+
+	"github.com/limbic-go/limbic/asm"
 )
 
 // ErrOverflow says that a sum left the range of a Fixed.
@@ -18,7 +20,7 @@ var ErrOverflow = errors.New("probe: a sum of activations overflows 2^63")
 // A float32 of at least 2⁻⁴¹ is represented exactly; a smaller one is rounded
 // to the nearest unit, ties to even.
 type Fixed struct {
-	hi, lo uint64
+	Hi, Lo uint64 // the number is Hi·2⁶⁴ + Lo units
 }
 
 // fixedOf converts a float32; ok is false for NaN, infinities and magnitudes
@@ -38,14 +40,14 @@ func fixedOf(x float32) (f Fixed, ok bool) {
 	// x = mantissa · 2^(exponent-150), in units of 2^-64.
 	switch shift := exponent - 150 + 64; {
 	case shift >= 64:
-		f.hi = mantissa << (shift - 64)
+		f.Hi = mantissa << (shift - 64)
 	case shift >= 0:
-		f.hi, f.lo = mantissa>>(64-shift), mantissa<<shift
+		f.Hi, f.Lo = mantissa>>(64-shift), mantissa<<shift
 	case shift > -26:
-		f.lo = mantissa >> -shift
+		f.Lo = mantissa >> -shift
 		rest, half := mantissa&(1<<-shift-1), uint64(1)<<(-shift-1)
-		if rest > half || rest == half && f.lo&1 == 1 {
-			f.lo++
+		if rest > half || rest == half && f.Lo&1 == 1 {
+			f.Lo++
 		}
 	}
 	if b>>31 == 1 {
@@ -55,8 +57,8 @@ func fixedOf(x float32) (f Fixed, ok bool) {
 }
 
 func (f Fixed) negated() Fixed {
-	lo, borrow := bits.Sub64(0, f.lo, 0)
-	hi, _ := bits.Sub64(0, f.hi, borrow)
+	lo, borrow := bits.Sub64(0, f.Lo, 0)
+	hi, _ := bits.Sub64(0, f.Hi, borrow)
 	return Fixed{hi, lo}
 }
 
@@ -70,37 +72,37 @@ func (f *Fixed) Add(x float32) bool {
 // AddFixed adds another sum. It reports whether the result is in range; if
 // not, f is unchanged.
 func (f *Fixed) AddFixed(g Fixed) bool {
-	lo, carry := bits.Add64(f.lo, g.lo, 0)
-	hi, _ := bits.Add64(f.hi, g.hi, carry)
+	lo, carry := bits.Add64(f.Lo, g.Lo, 0)
+	hi, _ := bits.Add64(f.Hi, g.Hi, carry)
 	// Overflow: both operands have one sign and the sum the other.
-	if (f.hi^hi)&(g.hi^hi)>>63 == 1 {
+	if (f.Hi^hi)&(g.Hi^hi)>>63 == 1 {
 		return false
 	}
-	f.hi, f.lo = hi, lo
+	f.Hi, f.Lo = hi, lo
 	return true
 }
 
 // Mean is f/n, rounded once to the nearest float64, ties to even. n must be
 // positive.
 func (f Fixed) Mean(n uint64) float64 {
-	negative := f.hi>>63 == 1
+	negative := f.Hi>>63 == 1
 	if negative {
 		f = f.negated()
 	}
-	if f.hi == 0 && f.lo == 0 {
+	if f.Hi == 0 && f.Lo == 0 {
 		return 0
 	}
 	// With the leading bit of the dividend at the top, the quotient has at
 	// least 64 significant bits.
 	exponent := -64
-	for f.hi>>63 == 0 {
-		shift := bits.LeadingZeros64(f.hi)
-		f.hi = f.hi<<shift | f.lo>>(64-shift)
-		f.lo <<= shift
+	for f.Hi>>63 == 0 {
+		shift := bits.LeadingZeros64(f.Hi)
+		f.Hi = f.Hi<<shift | f.Lo>>(64-shift)
+		f.Lo <<= shift
 		exponent -= shift
 	}
-	qhi, rest := f.hi/n, f.hi%n
-	qlo, rest := bits.Div64(rest, f.lo, n)
+	qhi, rest := f.Hi/n, f.Hi%n
+	qlo, rest := bits.Div64(rest, f.Lo, n)
 	if qhi == 0 {
 		qhi, qlo = qlo, 0
 		exponent -= 64
@@ -124,7 +126,7 @@ func (f Fixed) Mean(n uint64) float64 {
 
 // appendTo appends the 16 bytes of f, most significant first.
 func (f Fixed) appendTo(b []byte) []byte {
-	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(b, f.hi), f.lo)
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(b, f.Hi), f.Lo)
 }
 
 // A Sum adds vectors of equal length exactly. The zero value is empty and
@@ -140,24 +142,17 @@ func (s *Sum) Add(x []float32) error {
 		s.Components = make([]Fixed, len(x))
 	}
 	sums := s.Components[:len(x)]
-	for i, v := range x {
-		f := &sums[i]
-		// The common magnitudes, from 2^-41 to 2^22, written out; f.Add does
-		// the same for all.
-		b := math.Float32bits(v)
-		if shift := b>>23&0xff - 86; shift < 64 {
-			negative := -uint64(b >> 31) // all ones or zero
-			mantissa := uint64(b&0x7fffff | 1<<23)
-			lo, carry := bits.Add64(f.lo, mantissa<<shift^negative, negative&1)
-			hi, _ := bits.Add64(f.hi, mantissa>>(64-shift)^negative, carry)
-			if (f.hi^hi)&^(f.hi^negative)>>63 == 0 {
-				f.hi, f.lo = hi, lo
-				continue
-			}
+	for len(x) > 0 {
+		// The common magnitudes, from 2^-41 to 2^22, side by side; f.Add does the
+		// same for all.
+		n := asm.AddFixed(sums, x)
+		if n == len(x) {
+			break
 		}
-		if !f.Add(v) {
+		if !sums[n].Add(x[n]) {
 			return ErrOverflow
 		}
+		sums, x = sums[n+1:], x[n+1:]
 	}
 	s.N++
 	return nil

@@ -11,9 +11,9 @@ import (
 
 // rat is the exact value of a sum.
 func (f Fixed) rat() *big.Rat {
-	v := new(big.Int).SetUint64(f.hi)
-	v.Lsh(v, 64).Or(v, new(big.Int).SetUint64(f.lo))
-	if f.hi>>63 == 1 {
+	v := new(big.Int).SetUint64(f.Hi)
+	v.Lsh(v, 64).Or(v, new(big.Int).SetUint64(f.Lo))
+	if f.Hi>>63 == 1 {
 		v.Sub(v, new(big.Int).Lsh(big.NewInt(1), 128))
 	}
 	return new(big.Rat).SetFrac(v, new(big.Int).Lsh(big.NewInt(1), 64))
@@ -45,8 +45,8 @@ func TestFixedMeanRoundsOnce(t *testing.T) {
 	for range 20_000 {
 		f := Fixed{r.Uint64() >> r.IntN(65), r.Uint64()}
 		if r.IntN(3) == 0 {
-			f.hi = 0
-			f.lo >>= r.IntN(64)
+			f.Hi = 0
+			f.Lo >>= r.IntN(64)
 		}
 		if r.IntN(2) == 0 {
 			f = f.negated()

@@ -51,11 +51,20 @@ type Reader struct {
 	score    Score
 	emotions []string
 	center   []float32
-	vectors  [][]float32 // the stored vectors, for Dot
-	units    [][]float32
+	width    int
+	vectors  []float32 // [emotion][width]: as stored, for Dot, or of length 1
+	units    []float32 // [emotion][width], of length 1
 	mean, sd []float32
-	buf      []float32
+
+	// Some activations, as they are and as they are compared, and their inner
+	// products with units and with vectors.
+	rows, compared []float32 // [row][width]
+	dots, products []float32 // [row][emotion]
 }
+
+// readTogether is how many activations are read at a time: they share what is
+// loaded of the vectors.
+const readTogether = 8
 
 // NewReader makes a reader.
 func (v *Vectors) NewReader(o ReaderOptions) (*Reader, error) {
@@ -83,7 +92,7 @@ func (v *Vectors) NewReader(o ReaderOptions) (*Reader, error) {
 	if !ok {
 		return nil, fmt.Errorf("probe: the vectors have no form %q", o.Form)
 	}
-	r := &Reader{site: site, score: o.Score, center: o.Center, buf: make([]float32, v.Width)}
+	r := &Reader{site: site, score: o.Score, center: o.Center, width: v.Width}
 	if r.center == nil {
 		r.center = sv.NeutralMean[v.Provenance.Format]
 	}
@@ -111,11 +120,23 @@ func (v *Vectors) NewReader(o ReaderOptions) (*Reader, error) {
 	for _, i := range indices {
 		row := matrix[i*v.Width:][:v.Width]
 		r.emotions = append(r.emotions, v.Emotions[i])
-		r.vectors = append(r.vectors, row)
-		r.units = append(r.units, Unit(row))
+		r.units = append(r.units, Unit(row)...)
+		if o.Score == Dot {
+			r.vectors = append(r.vectors, row...)
+		}
 		r.mean = append(r.mean, sv.ProjectionMean[i])
 		r.sd = append(r.sd, sv.ProjectionSD[i])
 	}
+	if o.Score != Dot {
+		r.vectors = r.units
+	}
+	r.rows = make([]float32, readTogether*r.width)
+	r.compared = r.rows
+	if o.Score == Centered {
+		r.compared = make([]float32, readTogether*r.width)
+	}
+	r.dots = make([]float32, readTogether*len(r.emotions))
+	r.products = make([]float32, readTogether*len(r.emotions))
 	return r, nil
 }
 
@@ -132,26 +153,55 @@ func (r *Reader) Emotions() []string { return r.emotions }
 // and the uncentred cosine, written to cosine unless that is nil. All are
 // computed in float32, the same bits on every machine.
 func (r *Reader) Read(h, scores, cosine []float32) {
-	norm := asm.Norm(h)
-	x, length := h, norm
-	if r.score == Centered {
-		for i, c := range r.center {
-			r.buf[i] = h[i] - c
-		}
-		x = r.buf
-		length = asm.Norm(x)
+	r.load(0, h)
+	r.multiply(1, cosine != nil)
+	r.read(0, scores, cosine)
+}
+
+// load makes h activation i of those to be read.
+func (r *Reader) load(i int, h []float32) {
+	if len(h) != r.width {
+		panic(fmt.Sprintf("probe: an activation of %d elements for vectors of %d", len(h), r.width))
 	}
-	for e, u := range r.units {
-		if cosine != nil {
-			cosine[e] = ratio(asm.Dot(h, u), norm)
+	copy(r.rows[i*r.width:], h)
+	if r.score == Centered {
+		x := r.compared[i*r.width:][:r.width]
+		for d, c := range r.center {
+			x[d] = h[d] - c
 		}
-		switch r.score {
-		case Dot:
-			scores[e] = asm.Dot(h, r.vectors[e])
-		case Z:
-			scores[e] = ratio(asm.Dot(h, u)-r.mean[e], r.sd[e])
-		default:
-			scores[e] = ratio(asm.Dot(x, u), length)
+	}
+}
+
+// multiply computes the inner products of n activations.
+func (r *Reader) multiply(n int, cosine bool) {
+	e := len(r.emotions)
+	asm.DotRows(r.products, e, r.vectors, r.width, e, r.compared, r.width, n, r.width)
+	if cosine {
+		asm.DotRows(r.dots, e, r.units, r.width, e, r.rows, r.width, n, r.width)
+	}
+}
+
+// read makes scores of the inner products of activation i.
+func (r *Reader) read(i int, scores, cosine []float32) {
+	n := len(r.emotions)
+	dots, products := r.dots[i*n:][:n], r.products[i*n:][:n]
+	if cosine != nil {
+		norm := asm.Norm(r.rows[i*r.width:][:r.width])
+		for e, d := range dots {
+			cosine[e] = ratio(d, norm)
+		}
+	}
+	switch r.score {
+	case Dot:
+		copy(scores, products)
+	case Z:
+		for e, d := range products {
+			scores[e] = ratio(d-r.mean[e], r.sd[e])
+		}
+	default:
+		length := asm.Norm(r.compared[i*r.width:][:r.width])
+		for e, d := range products {
+			scores[e] = ratio(d, length)
 		}
 	}
 }
@@ -167,12 +217,19 @@ func ratio(a, b float32) float32 {
 // Hook makes a hook that scores every row at the reader's site and hands the
 // scores on; they are valid during the call.
 func (r *Reader) Hook(see func(row llama.Row, scores, cosine []float32) error) *llama.Hook {
-	scores, cosine := make([]float32, len(r.units)), make([]float32, len(r.units))
+	scores, cosine := make([]float32, len(r.emotions)), make([]float32, len(r.emotions))
 	return &llama.Hook{Name: "read", Sites: []llama.Site{r.site}, Func: func(v *llama.View) error {
-		for i := range v.Rows {
-			r.Read(v.At(i), scores, cosine)
-			if err := see(v.Rows[i], scores, cosine); err != nil {
-				return err
+		for from := 0; from < v.Len(); from += readTogether {
+			n := min(readTogether, v.Len()-from)
+			for i := range n {
+				r.load(i, v.At(from+i))
+			}
+			r.multiply(n, true)
+			for i := range n {
+				r.read(i, scores, cosine)
+				if err := see(v.Rows[from+i], scores, cosine); err != nil {
+					return err
+				}
 			}
 		}
 		return nil

@@ -60,6 +60,7 @@ type Provenance struct {
 	Hands        bool     `json:"centred_in_hands"` // whether Contrast differs from PlainContrast; see CentringHands
 	Threshold    float64  `json:"neutral_variance"` // share of neutral variance removed
 	Precision    string   `json:"precision"`        //
+	KV           string   `json:"kv,omitempty"`     // how keys and values were kept; see KVName
 	Seed         uint64   `json:"seed"`             // nothing is drawn; recorded for form
 	Stories      int      `json:"stories"`          // pooled
 	Dropped      int      `json:"dropped"`          // stories too short to pool
@@ -67,6 +68,14 @@ type Provenance struct {
 	Texts        int      `json:"neutral_texts"`    // pooled neutral texts
 	Tokens       int      `json:"tokens"`           // tokens read, BOS excluded
 	MeansSHA256  string   `json:"means_sha256"`     // of sums, counts and calibration
+}
+
+// KVName is how keys and values were kept: KV, or f32 where that is empty.
+func (p *Provenance) KVName() string {
+	if p.KV == "" {
+		return llama.KVFloat32.String()
+	}
+	return p.KV
 }
 
 // SiteVectors is what was found at one site. Matrices are row-major float32,

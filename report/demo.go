@@ -522,6 +522,6 @@ func (p *demoPage) addFacts() {
 		add("human ratings", g.Source, false)
 	}
 	x := &p.Provenance
-	add("computed", strings.Join(slices.DeleteFunc([]string{"limbic " + x.Limbic, x.Revision, "kernels " + x.Kernels, "precision " + x.Precision}, func(s string) bool { return s == "" }), ", "), false)
+	add("computed", strings.Join(slices.DeleteFunc([]string{"limbic " + x.Limbic, x.Revision, "kernels " + x.Kernels, "precision " + x.Precision, keysAndValues(x.KV)}, func(s string) bool { return s == "" }), ", "), false)
 	add("took", fmt.Sprintf("%.0f s", p.Seconds), false)
 }

@@ -448,7 +448,15 @@ func (p *tokensPage) addFacts(t *Tokens) {
 		hash("corpus SHA-256", x.CorpusSHA256)
 		hash("raw means SHA-256", x.MeansSHA256)
 	}
-	add("computed", list("limbic "+v.Limbic, v.Revision, "kernels "+v.Kernels, "precision "+v.Precision))
+	add("computed", list("limbic "+v.Limbic, v.Revision, "kernels "+v.Kernels, "precision "+v.Precision, keysAndValues(v.KV)))
+}
+
+// keysAndValues says how they were kept, where that is known.
+func keysAndValues(kv string) string {
+	if kv == "" {
+		return ""
+	}
+	return "keys and values in " + kv
 }
 
 // levelClass is the class that gives a level its colour.

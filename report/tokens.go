@@ -93,6 +93,7 @@ type Provenance struct {
 	Quantisation    string            `json:"quantisation"`
 	TokenizerSHA256 string            `json:"tokenizer_sha256"`
 	Precision       string            `json:"precision"`
+	KV              string            `json:"kv"`
 	Sites           []Site            `json:"sites"`
 	Definitions     map[string]string `json:"definitions"`
 	// Vectors are the files of emotion vectors that had a part in the result;
@@ -127,6 +128,7 @@ type Vectors struct {
 	NeutralVariance float64 `json:"neutral_variance,omitempty"`
 	CentredInHands  bool    `json:"centred_in_hands,omitempty"`
 	Precision       string  `json:"precision,omitempty"`
+	KV              string  `json:"kv,omitempty"`
 }
 
 // Check says what is wrong with a result that does not fit together. Its

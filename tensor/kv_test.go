@@ -4,9 +4,12 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"github.com/x448/float16"
 )
 
 // cache is a sequence's keys and values, [position][head*dim], and its pages.
@@ -23,9 +26,14 @@ func newCache(r *rand.Rand, s PageShape, n int) *cache {
 		if pos%PageLen == 0 {
 			c.pages = append(c.pages, NewPage(s))
 		}
-		c.pages[pos/PageLen].Put(pos%PageLen, c.keys[pos], c.values[pos])
+		put(c.pages[pos/PageLen], pos%PageLen, c.keys[pos], c.values[pos])
 	}
 	return c
+}
+
+// put stores one position.
+func put(p *Page, slot int, key, value []float32) bool {
+	return p.Put(new(AttentionScratch), slot, 1, key, len(key), value, len(value))
 }
 
 // attend is attention of one query over the first n positions, in float64. It
@@ -156,21 +164,128 @@ func TestAttendSeesNoFurther(t *testing.T) {
 		inf[i] = float32(math.Inf(1 - i%2*2))
 	}
 	for i := 18; i < PageLen; i++ {
-		c.pages[0].Put(i, inf, inf)
+		put(c.pages[0], i, inf, inf)
 	}
 	Attend(new(AttentionScratch), Queries{Q: q, Out: got, N: 1, Len: 18}, c.pages, 0, Softmax{Scale: 1})
 	requireSameBits(t, want, got)
 }
 
+// With float16 attention is that over keys and values rounded beforehand.
+func TestAttendFloat16(t *testing.T) {
+	rounded := func(x []float32) []float32 {
+		y := make([]float32, len(x))
+		for i := range x {
+			y[i] = float16.Fromfloat32(x[i]).Float32()
+		}
+		return y
+	}
+	for _, dim := range []int{2, 16, 18, 64, 96} {
+		for _, n := range []int{1, 17, 64, 65, 150} {
+			for _, window := range []int{0, 40} {
+				r := rand.New(rand.NewPCG(uint64(dim), uint64(n)))
+				c := newCache(r, PageShape{Heads: 2, Dim: dim, Type: KVFloat16}, n)
+				for pos := range n {
+					c.keys[pos], c.values[pos] = rounded(c.keys[pos]), rounded(c.values[pos])
+				}
+				wide := make([]*Page, len(c.pages))
+				for i := range wide {
+					wide[i] = NewPage(PageShape{Heads: 2, Dim: dim})
+				}
+				for pos := range n {
+					put(wide[pos/PageLen], pos%PageLen, c.keys[pos], c.values[pos])
+				}
+				for _, queries := range []int{1, 9, 32} {
+					q := Queries{
+						Q: randomFloats(r, queries*dim), QStride: dim, Out: make([]float32, queries*dim), OutStride: dim,
+						N: min(queries, n), Len: max(1, n-queries+1), Step: 1, Window: window,
+					}
+					Attend(new(AttentionScratch), q, c.pages, 1, Softmax{Scale: 0.3})
+					got := slices.Clone(q.Out)
+					Attend(new(AttentionScratch), q, wide, 1, Softmax{Scale: 0.3})
+					requireSameBits(t, q.Out, got)
+				}
+			}
+		}
+	}
+}
+
+// Positions stored in runs lie where they do when stored one by one.
+func TestPutInRuns(t *testing.T) {
+	for _, typ := range []KVType{KVFloat32, KVFloat16} {
+		for _, dim := range []int{2, 16, 18, 40, 64} {
+			r := rand.New(rand.NewPCG(1, uint64(dim)))
+			shape := PageShape{Heads: 2, Dim: dim, Type: typ}
+			stride := 2*dim + 3
+			keys, values := randomFloats(r, PageLen*stride), randomFloats(r, PageLen*stride)
+			want := NewPage(shape)
+			for i := range PageLen {
+				require.True(t, put(want, i, keys[i*stride:][:2*dim], values[i*stride:][:2*dim]))
+			}
+			var scratch AttentionScratch
+			for range 20 {
+				got := NewPage(shape)
+				for i := 0; i < PageLen; {
+					n := min(1+r.IntN(40), PageLen-i)
+					from, to := i*stride, (i+n-1)*stride+2*dim
+					require.True(t, got.Put(&scratch, i, n, keys[from:to], stride, values[from:to], stride))
+					i += n
+				}
+				require.Equal(t, want, got, "%v, dim %d", typ, dim)
+			}
+		}
+	}
+}
+
+// What float16 cannot hold is reported, wherever it is; the rest is not.
+func TestPutReportsOverflow(t *testing.T) {
+	const dim = 18
+	for _, typ := range []KVType{KVFloat32, KVFloat16} {
+		p := NewPage(PageShape{Heads: 2, Dim: dim, Type: typ})
+		for _, n := range []int{1, 16, 23} {
+			for _, i := range []int{0, 17, 2*dim - 1, (n-1)*2*dim + 5, n*2*dim - 1} {
+				for what := range 2 {
+					rows := [2][]float32{make([]float32, n*2*dim), make([]float32, n*2*dim)}
+					store := func(x float32) bool {
+						rows[what][i] = x
+						return p.Put(new(AttentionScratch), 16, n, rows[0], 2*dim, rows[1], 2*dim)
+					}
+					require.True(t, store(65519.99))
+					require.Equal(t, typ == KVFloat32, store(65520))
+					require.Equal(t, typ == KVFloat32, store(-1e30))
+				}
+			}
+		}
+	}
+}
+
+func TestKVTypeNames(t *testing.T) {
+	for _, typ := range []KVType{KVFloat32, KVFloat16} {
+		got, err := ParseKVType(strings.ToUpper(typ.String()))
+		require.NoError(t, err)
+		require.Equal(t, typ, got)
+		require.True(t, typ.Valid())
+	}
+	_, err := ParseKVType("f8")
+	require.ErrorContains(t, err, `"f8" (known: f32, f16)`)
+	require.False(t, KVType(2).Valid())
+	require.Equal(t, "KVType(2)", KVType(2).String())
+}
+
 func TestPageCopy(t *testing.T) {
+	for _, typ := range []KVType{KVFloat32, KVFloat16} {
+		testPageCopy(t, typ)
+	}
+}
+
+func testPageCopy(t *testing.T, typ KVType) {
 	r := rand.New(rand.NewPCG(1, 1))
-	shape := PageShape{Heads: 2, Dim: 10}
+	shape := PageShape{Heads: 2, Dim: 10, Type: typ}
 	c := newCache(r, shape, PageLen)
 	p := NewPage(shape)
 	p.CopyFrom(c.pages[0])
 	q, want, got := randomFloats(r, 10), make([]float32, 10), make([]float32, 10)
 	Attend(new(AttentionScratch), Queries{Q: q, Out: want, N: 1, Len: PageLen}, c.pages, 1, Softmax{Scale: 1})
-	c.pages[0].Put(0, make([]float32, 20), make([]float32, 20)) // the copy is one
+	put(c.pages[0], 0, make([]float32, 20), make([]float32, 20)) // the copy is one
 	Attend(new(AttentionScratch), Queries{Q: q, Out: got, N: 1, Len: PageLen}, []*Page{p}, 1, Softmax{Scale: 1})
 	requireSameBits(t, want, got)
 }

@@ -1,6 +1,10 @@
 package tensor
 
-import "math"
+import (
+	"math"
+
+	"github.com/limbic-go/limbic/asm"
+)
 
 // RopeOptions say how a Rope turns.
 type RopeOptions struct {
@@ -98,25 +102,15 @@ func (r *Rope) Extend(n int) {
 	}
 }
 
-// Rotate turns one head's vector x to position pos, which Extend has prepared.
-func (r *Rope) Rotate(x []float32, pos int) {
+// Rotate turns the vectors of some heads, x[h*stride:], to position pos, which
+// Extend has prepared.
+func (r *Rope) Rotate(x []float32, stride, heads, pos int) {
 	n := len(r.freqs)
 	cos, sin := r.cos[pos*n:][:n], r.sin[pos*n:][:n]
 	if r.halves {
-		x, y := x[:n], x[n:2*n]
-		for i, c := range cos {
-			s := sin[i]
-			a, b := x[i], y[i]
-			x[i] = float32(a*c) - float32(b*s)
-			y[i] = float32(a*s) + float32(b*c)
-		}
-		return
-	}
-	for i, c := range cos {
-		s := sin[i]
-		a, b := x[2*i], x[2*i+1]
-		x[2*i] = float32(a*c) - float32(b*s)
-		x[2*i+1] = float32(a*s) + float32(b*c)
+		asm.RotateHalves(x, stride, heads, cos, sin)
+	} else {
+		asm.RotatePairs(x, stride, heads, cos, sin)
 	}
 }
 

@@ -45,7 +45,7 @@ func TestRope(t *testing.T) {
 					}
 					clear(x)
 					x[first], x[second], x[o.Dim] = 3, 4, 5
-					r.Rotate(x, pos)
+					r.Rotate(x, o.Dim, 1, pos)
 					require.InDelta(t, 3*cos-4*sin, float64(x[first]), 1e-6, "position %d pair %d", pos, i)
 					require.InDelta(t, 3*sin+4*cos, float64(x[second]), 1e-6, "position %d pair %d", pos, i)
 					require.Equal(t, float32(5), x[o.Dim], "what is not rotated stays")

@@ -15,10 +15,10 @@ import (
 // here.
 func avx512(c expConstants) {
 	for cols := 1; cols <= 12; cols++ {
-		panelsAVX512(1, cols)
+		panelsAVX512(1, cols, false)
 	}
 	for cols := 1; cols <= 6; cols++ {
-		panelsAVX512(4, cols)
+		panelsAVX512(4, cols, false)
 	}
 	expSumAVX512(c)
 	siluMulAVX512(c)
@@ -31,11 +31,15 @@ func avx512(c expConstants) {
 // one lane and its sum one chain, as in panelsAVX2. Inputs are broadcast on
 // their way from memory where only one panel wants them; four panels with six
 // columns load the least for a multiplication, and came out fastest.
-func panelsAVX512(panels, cols int) {
-	TEXT(fmt.Sprintf("panels%dx%dAVX512", panels*16, cols), NOSPLIT,
-		"func(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)")
+func panelsAVX512(panels, cols int, stairs bool) {
+	name := fmt.Sprintf("panels%dx%dAVX512", panels*16, cols)
+	doc := fmt.Sprintf("multiplies %d panel(s) of 16 rows with %d column(s): a register holds 16 sums, acc[p][c] = fma(w[p*ws+16*i:][:16], x[c*xs+i], acc[p][c]) for i < k; see mulPanelsGeneric.", panels, cols)
+	if stairs {
+		name, doc = stairsOf(name, doc)
+	}
+	TEXT(name, NOSPLIT, "func(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)")
 	Pragma("noescape")
-	Doc(fmt.Sprintf("panels%dx%dAVX512 multiplies %d panel(s) of 16 rows with %d column(s): a register holds 16 sums, acc[p][c] = fma(w[p*ws+16*i:][:16], x[c*xs+i], acc[p][c]) for i < k; see mulPanelsGeneric.", panels*16, cols, panels, cols))
+	Doc(name + " " + doc)
 	y := Load(Param("y"), GP64())
 	k := Load(Param("k"), GP64())
 	acc := make([][]VecVirtual, cols) // [column][panel]
@@ -64,30 +68,39 @@ func panelsAVX512(panels, cols int) {
 	column, nextColumn := strided("x", "xs", cols)
 	panel, nextPanel := strided("w", "ws", panels)
 
+	// link adds one link to the chains of the columns from first on.
+	link := func(first int) {
+		wv := make([]VecVirtual, panels)
+		for p := range wv {
+			wv[p] = ZMM()
+			VMOVUPS(panel(p), wv[p])
+		}
+		for c := first; c < cols; c++ {
+			if panels == 1 {
+				VFMADD231PS_BCST(column(c), wv[0], acc[c][0])
+				continue
+			}
+			xv := ZMM()
+			VBROADCASTSS(column(c), xv)
+			for p := range panels {
+				VFMADD231PS(xv, wv[p], acc[c][p])
+			}
+		}
+		nextPanel(64)
+		nextColumn(4)
+	}
 	TESTQ(k, k)
 	JZ(LabelRef("done"))
 	Label("loop")
-	wv := make([]VecVirtual, panels)
-	for p := range wv {
-		wv[p] = ZMM()
-		VMOVUPS(panel(p), wv[p])
-	}
-	for c := range cols {
-		if panels == 1 {
-			VFMADD231PS_BCST(column(c), wv[0], acc[c][0])
-			continue
-		}
-		xv := ZMM()
-		VBROADCASTSS(column(c), xv)
-		for p := range panels {
-			VFMADD231PS(xv, wv[p], acc[c][p])
-		}
-	}
-	nextPanel(64)
-	nextColumn(4)
+	link(0)
 	DECQ(k)
 	JNZ(LabelRef("loop"))
 	Label("done")
+	if stairs {
+		for c := 1; c < cols; c++ {
+			link(c)
+		}
+	}
 	y = Load(Param("y"), GP64())
 	walk(y, ys, acc, func(m Mem, a VecVirtual) { VMOVUPS(a, m) })
 	VZEROUPPER()
@@ -166,12 +179,14 @@ func broadcast(m Mem) VecVirtual {
 }
 
 // expBody512 replaces x by its exponential, step by step as the Go function
-// Exp does.
-func expBody512(c expRegisters, x VecVirtual) {
+// Exp does. Arguments known to be below Exp's upper bound need not be bounded.
+func expBody512(c expRegisters, x VecVirtual, bound bool) {
 	keep := K()
 	t, n, q, z := ZMM(), ZMM(), ZMM(), ZMM()
 	VCMPPS(Imm(0x1d), c.low, x, keep) // x >= low; false for NaN
-	VMINPS(c.high, x, x)
+	if bound {
+		VMINPS(c.high, x, x)
+	}
 	VMULPS(c.log2e, x, t)
 	VADDPS(c.magic, t, t)
 	VSUBPS(c.magic, t, n)
@@ -203,7 +218,7 @@ func expSumAVX512(c expConstants) {
 		v := ZMM()
 		VMULPS(Mem{Base: x}, scale, v)
 		VSUBPS(shift, v, v)
-		expBody512(r, v)
+		expBody512(r, v, true)
 		VMOVUPS(v, Mem{Base: x})
 		VADDPS(v, a, a)
 	}, x)
@@ -225,7 +240,7 @@ func siluMulAVX512(c expConstants) {
 		g, e := ZMM(), ZMM()
 		VMOVUPS(Mem{Base: gate}, g)
 		VPXORD(sign, g, e)
-		expBody512(r, e)
+		expBody512(r, e, true)
 		VADDPS(r.one, e, e)
 		VDIVPS(e, g, g)
 		VMULPS(Mem{Base: up}, g, g)

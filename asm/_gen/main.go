@@ -7,6 +7,7 @@ package main
 import (
 	"flag"
 	"fmt"
+	"strings"
 
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
@@ -23,9 +24,9 @@ func main() {
 		return
 	}
 	for cols := 1; cols <= 6; cols++ {
-		panelsAVX2(1, cols)
+		panelsAVX2(1, cols, false)
 	}
-	panelsAVX2(4, 1)
+	panelsAVX2(4, 1, false)
 	sumSquaresAVX2()
 	dotAVX2()
 	maxAVX2()
@@ -33,24 +34,32 @@ func main() {
 	expSumAVX2(c)
 	siluMulAVX2(c)
 	scaleMulAVX2()
+	scaleAVX2()
 	addAVX2()
 	axpyAVX2()
 	transposeAVX2()
 	pauseAMD64()
 	avx512(c)
 	integers()
+	attention(c)
+	fixed()
 	Generate()
 }
 
 // panelsAVX2 writes the float32 matrix kernel for a fixed number of 16-row
 // panels and columns. A YMM register holds 8 of a panel's rows, so that an
 // output is one lane and its sum one chain of fused multiply-adds in index
-// order, whatever the register width.
-func panelsAVX2(panels, cols int) {
-	TEXT(fmt.Sprintf("panels%dx%dAVX2", panels*16, cols), NOSPLIT,
-		"func(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)")
+// order, whatever the register width. With stairs, each column's chain is longer
+// by one than that of the column before it.
+func panelsAVX2(panels, cols int, stairs bool) {
+	name := fmt.Sprintf("panels%dx%dAVX2", panels*16, cols)
+	doc := fmt.Sprintf("multiplies %d panel(s) of 16 rows with %d column(s); see mulPanelsGeneric.", panels, cols)
+	if stairs {
+		name, doc = stairsOf(name, doc)
+	}
+	TEXT(name, NOSPLIT, "func(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)")
 	Pragma("noescape")
-	Doc(fmt.Sprintf("panels%dx%dAVX2 multiplies %d panel(s) of 16 rows with %d column(s); see mulPanelsGeneric.", panels*16, cols, panels, cols))
+	Doc(name + " " + doc)
 	y := Load(Param("y"), GP64())
 	w := Load(Param("w"), GP64())
 	x := Load(Param("x"), GP64())
@@ -118,38 +127,51 @@ func panelsAVX2(panels, cols int) {
 		return Mem{Base: base, Index: ws, Scale: 1}
 	}
 
+	// link adds one link to the chains of the columns from first on.
+	link := func(first int) {
+		wv := [2]VecVirtual{YMM(), YMM()}
+		xv := YMM()
+		for p := range panels {
+			VMOVUPS(panel(p), wv[0])
+			VMOVUPS(panel(p).Offset(32), wv[1])
+			for c := first; c < cols; c++ {
+				if p == 0 {
+					VBROADCASTSS(column(c), xv)
+				}
+				VFMADD231PS(xv, wv[0], acc[c][2*p])
+				VFMADD231PS(xv, wv[1], acc[c][2*p+1])
+			}
+		}
+		ADDQ(Imm(64), w)
+		if panels > 2 {
+			ADDQ(Imm(64), w2)
+		}
+		ADDQ(Imm(4), x)
+		if cols > 3 {
+			ADDQ(Imm(4), x3)
+		}
+	}
 	TESTQ(k, k)
 	JZ(LabelRef("done"))
 	Label("loop")
-	wv := make([]VecVirtual, 2)
-	wv[0], wv[1] = YMM(), YMM()
-	xv := YMM()
-	for p := range panels {
-		VMOVUPS(panel(p), wv[0])
-		VMOVUPS(panel(p).Offset(32), wv[1])
-		for c := range cols {
-			if p == 0 {
-				VBROADCASTSS(column(c), xv)
-			}
-			VFMADD231PS(xv, wv[0], acc[c][2*p])
-			VFMADD231PS(xv, wv[1], acc[c][2*p+1])
-		}
-	}
-	ADDQ(Imm(64), w)
-	if panels > 2 {
-		ADDQ(Imm(64), w2)
-	}
-	ADDQ(Imm(4), x)
-	if cols > 3 {
-		ADDQ(Imm(4), x3)
-	}
+	link(0)
 	DECQ(k)
 	JNZ(LabelRef("loop"))
 	Label("done")
+	if stairs {
+		for c := 1; c < cols; c++ {
+			link(c)
+		}
+	}
 	y = Load(Param("y"), GP64())
 	walk(y, ys, acc, func(m Mem, a VecVirtual) { VMOVUPS(a, m) })
 	VZEROUPPER()
 	RET()
+}
+
+// stairsOf names the kernel with stairs that belongs to one of panels.
+func stairsOf(name, doc string) (string, string) {
+	return strings.Replace(name, "panels", "stairs", 1), strings.Replace(doc, ";", ", the chain of column c being k+c long;", 1)
 }
 
 // walk visits the accumulators with their places in y, advancing y a column
@@ -266,15 +288,7 @@ func maxAVX2() {
 	}, x)
 	// The greatest of 16 is the same whichever way they are compared.
 	VMAXPS(a[1], a[0], a[0])
-	half := XMM()
-	VEXTRACTF128(Imm(1), a[0], half)
-	m := a[0].AsX()
-	VMAXPS(half, m, m)
-	VPERMILPS(Imm(0x4e), m, half)
-	VMAXPS(half, m, m)
-	VPERMILPS(Imm(0xb1), m, half)
-	VMAXPS(half, m, m)
-	Store(m, ReturnIndex(0))
+	Store(greatest(a[0], upperVEX), ReturnIndex(0))
 	VZEROUPPER()
 	RET()
 }
@@ -396,6 +410,25 @@ func scaleMulAVX2() {
 			VMOVUPS(v, at(dst, h))
 		}
 	}, dst, x, w)
+	VZEROUPPER()
+	RET()
+}
+
+func scaleAVX2() {
+	TEXT("scaleAVX2", NOSPLIT, "func(dst, x *float32, n int, by float32)")
+	Pragma("noescape")
+	Doc("scaleAVX2 sets dst[i] = x[i]*by for i < n, a multiple of 16.")
+	dst := Load(Param("dst"), GP64())
+	x := Load(Param("x"), GP64())
+	n := Load(Param("n"), GP64())
+	by := broadcastParam("by")
+	loop16(n, func() {
+		for h := range 2 {
+			v := YMM()
+			VMULPS(at(x, h), by, v)
+			VMOVUPS(v, at(dst, h))
+		}
+	}, dst, x)
 	VZEROUPPER()
 	RET()
 }

@@ -186,7 +186,7 @@ func (r *benchResult) measureLimits(a *app, threads int) {
 
 func (a *app) printBench(e *engine, r *benchResult, site llama.Site) error {
 	o := e.runner.Options()
-	if _, err := fmt.Fprintf(a.stdout, "%s, %s, %v precision\n\n", e.model.Quantisation(), counted(o.Threads, "thread"), o.Precision); err != nil {
+	if _, err := fmt.Fprintf(a.stdout, "%s, %s, %v precision, keys and values in %v\n\n", e.model.Quantisation(), counted(o.Threads, "thread"), o.Precision, o.KV); err != nil {
 		return err
 	}
 	percent := func(name string) string {

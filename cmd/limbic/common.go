@@ -91,6 +91,7 @@ const maxThreads = 1 << 12
 type engineFlags struct {
 	threads   int
 	precision precisionFlag
+	kv        kvFlag
 }
 
 func (f *engineFlags) register(cmd *cobra.Command) { f.registerWith(cmd, llama.Probe) }
@@ -103,6 +104,7 @@ func (f *engineFlags) registerWith(cmd *cobra.Command, precision llama.Precision
 	cmd.Flags().IntVar(&f.threads, "threads", 0, "compute with `N` threads; 0 means one for each physical core")
 	f.precision.Precision = precision
 	cmd.Flags().Var(&f.precision, "precision", "how activations meet quantised weights: exact (float32), probe (16 bits) or fast (8 bits)")
+	cmd.Flags().Var(&f.kv, "kv", "how keys and values are kept: f32, or f16, which takes half the memory and rounds them")
 }
 
 // check is called before a model is opened.
@@ -130,6 +132,22 @@ func (f *precisionFlag) Set(s string) error {
 	return nil
 }
 
+// kvFlag is precisionFlag for the form of keys and values.
+type kvFlag struct{ llama.KVType }
+
+// Type is what the help calls the value.
+func (*kvFlag) Type() string { return "type" }
+
+// Set reads the value of the flag.
+func (f *kvFlag) Set(s string) error {
+	t, err := llama.ParseKVType(s)
+	if err != nil {
+		return errors.New(strings.TrimPrefix(err.Error(), "tensor: "))
+	}
+	f.KVType = t
+	return nil
+}
+
 // An engine is a model that is ready to run.
 type engine struct {
 	model  *llama.Model
@@ -153,7 +171,7 @@ func openEngine(name string, f *engineFlags) (*engine, error) {
 		file.Close()
 		return nil, err
 	}
-	r, err := m.NewRunner(llama.RunnerOptions{Threads: f.threads, Precision: f.precision.Precision})
+	r, err := m.NewRunner(llama.RunnerOptions{Threads: f.threads, Precision: f.precision.Precision, KV: f.kv.KVType})
 	if err != nil {
 		m.Close()
 		return nil, err
@@ -269,6 +287,7 @@ type provenance struct {
 	Quantisation    string            `json:"quantisation,omitempty"`
 	TokenizerSHA256 string            `json:"tokenizer_sha256,omitempty"`
 	Precision       string            `json:"precision,omitempty"`
+	KV              string            `json:"kv,omitempty"` // how keys and values were kept
 	Threads         int               `json:"threads,omitempty"`
 	Seed            uint64            `json:"seed"`
 	Sites           []siteNote        `json:"sites,omitempty"`
@@ -318,7 +337,7 @@ func (e *engine) provenance(ctx context.Context, sites []llama.Site) (provenance
 		return p, err
 	}
 	o := e.runner.Options()
-	p.Precision, p.Threads = o.Precision.String(), o.Threads
+	p.Precision, p.KV, p.Threads = o.Precision.String(), o.KV.String(), o.Threads
 	for _, s := range sites {
 		p.Sites = append(p.Sites, siteNote{s.String(), s.Describe(e.blocks)})
 	}

@@ -520,7 +520,7 @@ func (d *demonstration) identify(ctx context.Context, v *probe.Vectors, train, c
 // command runs a command of limbic and gives the document that it prints.
 func (d *demonstration) command(ctx context.Context, name string, result *json.RawMessage, into any, make func(*app) *cobra.Command, args ...string) error {
 	run := d.app.silent()
-	args = append(args, fmt.Sprintf("--threads=%d", d.flags.threads), "--precision="+d.flags.precision.String())
+	args = append(args, fmt.Sprintf("--threads=%d", d.flags.threads), "--precision="+d.flags.precision.String(), "--kv="+d.flags.kv.String())
 	var err error
 	if *result, err = run.capture(ctx, make(run), args); err != nil {
 		return err

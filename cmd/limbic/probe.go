@@ -300,7 +300,7 @@ func (p *prober) open(ctx context.Context, path string) error {
 		Path: note.Path, FileSHA256: note.FileSHA256, MeansSHA256: note.MeansSHA256, Emotions: note.Emotions,
 		CorpusSHA256: from.Corpus, Form: string(probe.Denoised), Limbic: from.Limbic, Format: string(from.Format), From: from.From,
 		Topics: len(from.Topics), Stories: from.Stories, Neutral: from.Neutral, NeutralTexts: from.Texts,
-		NeutralVariance: from.Threshold, CentredInHands: from.Hands, Precision: from.Precision,
+		NeutralVariance: from.Threshold, CentredInHands: from.Hands, Precision: from.Precision, KV: from.KVName(),
 	}}
 	p.provenance.define(
 		"score", probeFormulas[f.kind],

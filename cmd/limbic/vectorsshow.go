@@ -136,6 +136,7 @@ func vectorsProvenance(v *probe.Vectors) provenance {
 	p, from := programProvenance(), &v.Provenance
 	p.Model, p.ModelSHA256, p.Architecture = from.Model, from.ModelSHA256, from.Architecture
 	p.Quantisation, p.TokenizerSHA256, p.Precision, p.Seed = from.Quantisation, from.Tokenizer, from.Precision, from.Seed
+	p.KV = from.KVName()
 	for _, s := range v.Sites {
 		p.Sites = append(p.Sites, siteNote{s.Site.String(), s.Site.Describe(from.Blocks)})
 	}
@@ -190,7 +191,7 @@ func (a *app) printVectors(r *vectorsShowResult) error {
 	if len(p.Excluded) > 0 {
 		t.add("left out", fmt.Sprintf("%d: %s", len(p.Excluded), strings.Join(p.Excluded, ", ")))
 	}
-	t.add("stories", fmt.Sprintf("%s pooled from token %d on, %s too short; format %s, precision %s", grouped(p.Stories), p.From, grouped(p.Dropped), p.Format, p.Precision))
+	t.add("stories", fmt.Sprintf("%s pooled from token %d on, %s too short; format %s, precision %s, keys and values in %s", grouped(p.Stories), p.From, grouped(p.Dropped), p.Format, p.Precision, p.KVName()))
 	t.add("hands", describeHands(p))
 	t.add("neutral texts", fmt.Sprintf("%s (%s); components of %v of their variance removed", grouped(p.Texts), p.Neutral, p.Threshold))
 	t.add("tokens", fmt.Sprintf("%s; %s cut at the model's context", grouped(p.Tokens), counted(p.Cut, "text")))
