@@ -10,7 +10,11 @@ import (
 )
 
 // Best is the highest level that this build can run on this processor.
-func Best() Level {
+func Best() Level { return best }
+
+var best = findBest()
+
+func findBest() Level {
 	x := &cpu.X86
 	switch {
 	case !x.HasAVX2 || !x.HasFMA:
@@ -20,9 +24,15 @@ func Best() Level {
 		return AVX2
 	case !x.HasAVX512VNNI:
 		return AVX512
+	case !x.HasAMXTile || !x.HasAMXInt8 || !x.HasOSXSAVE || enabledState()&tileState != tileState || !requestTiles():
+		return AVX512VNNI
 	}
-	return AVX512VNNI
+	return AMX
 }
+
+// tileState are the bits of the tiles' configuration and data among the states
+// that the operating system saves.
+const tileState = 1<<17 | 1<<18
 
 // Pause tells the processor that the caller spins on memory.
 func Pause() { pause() }
@@ -387,6 +397,8 @@ func mulInt8(y []float32, ys int, w *IntPanels, x []int8, xs int, t []Term, ts, 
 	switch {
 	case level < AVX2 || k == 0:
 		mulIntGeneric(y, ys, w, x, xs, t, ts, k, panels, cols, add)
+	case level >= AMX && int8AMX.pays(w, cols):
+		int8AMX.mul(y, ys, w, x, xs, t, ts, k, panels, cols, add)
 	case level >= AVX512VNNI:
 		int8VNNI.mul(y, ys, w, x, xs, t, ts, k, panels, cols, add)
 	case w.Offset == 128:
@@ -400,6 +412,8 @@ func mulInt16(y []float32, ys int, w *IntPanels, x []int16, xs int, t []Term, ts
 	switch {
 	case level < AVX2 || k == 0:
 		mulIntGeneric(y, ys, w, x, xs, t, ts, k, panels, cols, add)
+	case level >= AMX && int16AMX.pays(w, cols):
+		int16AMX.mul(y, ys, w, x, xs, t, ts, k, panels, cols, add)
 	case level >= AVX512VNNI:
 		int16VNNI.mul(y, ys, w, x, xs, t, ts, k, panels, cols, add)
 	default:
@@ -615,4 +629,112 @@ func widenBFloat16(dst []float32, src []byte) int {
 		return 0
 	}
 	return len(dst) &^ 15
+}
+
+// amxKernel multiplies a fixed number of panels with groups of a fixed number
+// of columns (see _gen/amx.go).
+type amxKernel[T int8 | int16] func(y *float32, ys int, w *byte, ws int, s, m *float32, ss int, x *T, xs int, t *float32, ts int, blocks, steps, groups, offset int, config *byte, add bool)
+
+// amxKernels are the kernels of two panels, if there are such, and of one by
+// their number of columns.
+type amxKernels[T int8 | int16] struct {
+	two, one         []amxKernel[T]
+	fewest16, fewest int // columns for which kernels pay, with sub-blocks of 16 and of 32
+}
+
+var (
+	int8AMX = amxKernels[int8]{
+		two: []amxKernel[int8]{
+			6: int8x32x6AMX, 7: int8x32x7AMX, 8: int8x32x8AMX, 9: int8x32x9AMX, 10: int8x32x10AMX, 11: int8x32x11AMX, 12: int8x32x12AMX,
+		},
+		one: []amxKernel[int8]{
+			8: int8x16x8AMX, 9: int8x16x9AMX, 10: int8x16x10AMX, 11: int8x16x11AMX, 12: int8x16x12AMX,
+			13: int8x16x13AMX, 14: int8x16x14AMX, 15: int8x16x15AMX, 16: int8x16x16AMX,
+		},
+		fewest16: 32, fewest: 12,
+	}
+	int16AMX = amxKernels[int16]{
+		one: []amxKernel[int16]{
+			8: int16x16x8AMX, 9: int16x16x9AMX, 10: int16x16x10AMX, 11: int16x16x11AMX, 12: int16x16x12AMX,
+			13: int16x16x13AMX, 14: int16x16x14AMX, 15: int16x16x15AMX, 16: int16x16x16AMX,
+		},
+		fewest16: 64, fewest: 24,
+	}
+)
+
+// pays tells whether the kernels are faster than those without AMX. They begin
+// by preparing codes, which many columns must repay.
+func (ks *amxKernels[T]) pays(w *IntPanels, cols int) bool {
+	if w.Sub == 16 {
+		return cols >= ks.fewest16
+	}
+	return cols >= ks.fewest
+}
+
+// tileConfig is what LDTILECFG reads: the shape of each tile register.
+type tileConfig struct {
+	palette, start byte
+	_              [14]byte
+	rowBytes       [8]uint16
+	_              [16]byte
+	rows           [8]byte
+	_              [8]byte
+}
+
+// tileConfigs are the shapes that kernels want, by their columns and by how many
+// times 16 bytes the quants of a sub-block take.
+var tileConfigs = func() (configs [17][5]tileConfig) {
+	for cols := range configs {
+		for _, n := range []int{1, 2, 4} {
+			c := &configs[cols][n]
+			c.palette = 1
+			for i := range c.rows {
+				switch {
+				case i < 4: // sums
+					c.rows[i], c.rowBytes[i] = byte(cols), 64
+				case i == 4: // quants
+					c.rows[i], c.rowBytes[i] = byte(cols), uint16(16*n)
+				default: // codes
+					c.rows[i], c.rowBytes[i] = byte(4*n), 64
+				}
+			}
+		}
+	}
+	return configs
+}()
+
+// amxBytes is how many bytes of a column kernels take at most; they have room
+// for the codes that meet these.
+const amxBytes = 512
+
+// mul deals panels and columns to kernels, at least 12 columns. Each kernel
+// takes all groups with its number of columns; the numbers differ by at most 1.
+func (ks *amxKernels[T]) mul(y []float32, ys int, w *IntPanels, x []T, xs int, t []Term, ts, k, panels, cols int, add bool) {
+	size := int(unsafe.Sizeof(x[0]))
+	for from, step := 0, amxBytes/size; from < k; from += step {
+		for p := 0; p < panels; {
+			kernels, n := ks.one, 1
+			if ks.two != nil && p+2 <= panels {
+				kernels, n = ks.two, 2
+			}
+			s, m := p*w.ScaleStride+from/w.Sub*Rows, (*float32)(nil)
+			if w.Mins != nil {
+				m = &w.Mins[s]
+			}
+			most := len(kernels) - 1
+			groups := (cols + most - 1) / most
+			for c := 0; c < cols; {
+				width := (cols - c + groups - 1) / groups
+				same := groups
+				if rest := (cols - c) % groups; rest > 0 {
+					same = rest
+				}
+				kernels[width](&y[c*ys+p*Rows], ys, &w.Codes[p*w.CodeStride+from*Rows], w.CodeStride, &w.Scales[s], m, w.ScaleStride,
+					&x[c*xs+from], xs, &t[from/w.Sub*ts+c].Scale, ts, min(step, k-from)/w.Sub, w.Sub/16, same, w.Offset, &tileConfigs[width][w.Sub*size/16].palette, add || from > 0)
+				groups -= same
+				c += same * width
+			}
+			p += n
+		}
+	}
 }

@@ -52,9 +52,16 @@
 // handles the tail and calls the kernel of the current Level. kernels_amd64.s
 // and its stubs are written by _gen, AVX2 by main.go there, AVX-512 by avx512.go,
 // products of integers by integer.go, what surrounds attention's products by
-// attention.go and exact sums by fixed.go; run `go generate` after a change. A
-// level without a kernel of its own for a function uses that of the level below:
-// integers have kernels for AVX2 and for AVX-512 with VNNI.
+// attention.go and exact sums by fixed.go; packed_amd64.s, of weights as they lie in
+// memory (packed.go), by packed.go, and amx_amd64.s by amx.go. Run `go generate`
+// after a change. A level without a kernel of its own for a function uses that of
+// the level below: integers have kernels for AVX2 and for AVX-512 with VNNI, and
+// products of many columns for AMX.
+//
+// AMX multiplies in tile registers, for which a process must ask the system;
+// here that is done for Linux (amx_linux_amd64.go). A kernel configures the tiles
+// when it begins and releases them when it ends, so that nothing else ever runs
+// while they are in use but signal handlers, for which the system saves them.
 //
 // A further instruction set gets a Level in level.go, a file of kernels, and
 // a case in dispatch_<arch>.go, the only file an architecture's kernels are
@@ -63,3 +70,4 @@ package asm
 
 //go:generate sh -c "cd _gen && go run . -out ../kernels_amd64.s -stubs ../kernels_amd64.go -pkg asm"
 //go:generate sh -c "cd _gen && go run . -family packed -out ../packed_amd64.s -stubs ../packed_amd64.go -pkg asm"
+//go:generate sh -c "cd _gen && go run . -family amx -out ../amx_amd64.s -stubs ../amx_amd64.go -pkg asm"

@@ -378,7 +378,7 @@ func benchmarkMulInt[T int8 | int16](b *testing.B, quantize func([]T, []float32,
 	for _, l := range Levels() {
 		for _, i := range []int{1, 4, 7} { // with minima, of bytes, in sub-blocks of 16
 			c := intCases()[i]
-			for _, cols := range []int{1, 12, 96} {
+			for _, cols := range []int{1, 12, 96, 512} {
 				b.Run(fmt.Sprintf("%v/%s/cols=%d", l, c.name, cols), func(b *testing.B) {
 					restore, err := Use(l)
 					require.NoError(b, err)

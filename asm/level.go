@@ -17,9 +17,10 @@ const (
 	AVX2                    // amd64 with AVX2 and FMA
 	AVX512                  // amd64 with AVX2, FMA and AVX-512 F, BW, DQ and VL
 	AVX512VNNI              // the same with AVX-512 VNNI
+	AMX                     // the same with AMX for int8, on Linux
 )
 
-var levelNames = []string{Generic: "generic", AVX2: "avx2", AVX512: "avx512", AVX512VNNI: "avx512vnni"}
+var levelNames = []string{Generic: "generic", AVX2: "avx2", AVX512: "avx512", AVX512VNNI: "avx512vnni", AMX: "amx"}
 
 func (l Level) String() string {
 	if l < 0 || int(l) >= len(levelNames) {

@@ -15,11 +15,16 @@ import (
 )
 
 func main() {
-	family := flag.String("family", "kernels", "which kernels to write: kernels or packed")
+	family := flag.String("family", "kernels", "which kernels to write: kernels, packed or amx")
 	flag.Parse()
 	ConstraintExpr("amd64,!purego")
-	if *family == "packed" {
+	switch *family {
+	case "packed":
 		packed()
+		Generate()
+		return
+	case "amx":
+		amx()
 		Generate()
 		return
 	}

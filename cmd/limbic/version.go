@@ -41,6 +41,7 @@ func revision() string {
 var kernelFeatures = []cpuid.FeatureID{
 	cpuid.AVX, cpuid.AVX2, cpuid.FMA3, cpuid.F16C, cpuid.AVXVNNI,
 	cpuid.AVX512F, cpuid.AVX512BW, cpuid.AVX512DQ, cpuid.AVX512VL, cpuid.AVX512VNNI, cpuid.AVX512VBMI, cpuid.AVX512BF16,
+	cpuid.AMXTILE, cpuid.AMXINT8,
 	cpuid.ASIMD, cpuid.ASIMDDP, cpuid.FPHP, cpuid.ASIMDHP, cpuid.I8MM, cpuid.BF16, cpuid.SVE, cpuid.SVE2,
 }
 
