@@ -90,6 +90,12 @@ func TestRun(t *testing.T) {
 	assert.Len(t, s.Generate.Samples, 1)
 	assert.Empty(t, s.Prompt.Samples)
 	assert.Empty(t, s.Extract.Samples)
+
+	// The context is there, and each repetition begins after it: one token more,
+	// and the model's would not hold them.
+	s, err = Run(context.Background(), r, Options{Generate: 8, Depth: 2040, Repeat: 2})
+	require.NoError(t, err)
+	assert.Len(t, s.Generate.Samples, 2)
 }
 
 func TestRunErrors(t *testing.T) {
@@ -102,6 +108,8 @@ func TestRunErrors(t *testing.T) {
 		{Options{Texts: 1}, "no tokens"},
 		{Options{Prompt: 2049}, "context holds 2048"},
 		{Options{Texts: 1, TextTokens: 5000}, "context holds 2048"},
+		{Options{Generate: 8, Depth: 2041}, "2049 tokens: the model's context holds 2048"},
+		{Options{Generate: 8, Depth: -1}, "negative"},
 		{Options{Texts: 1, TextTokens: 5, Site: llama.Site{Point: llama.ResidPost, Block: 7}}, "resid_post:7"},
 	} {
 		_, err := Run(context.Background(), r, c.o)

@@ -19,9 +19,10 @@ type Options struct {
 	// for the last; 0 leaves this out.
 	Prompt int
 	// Generate is the number of tokens that are processed one after the other,
-	// from an empty sequence on, with logits for each and without sampling; 0
-	// leaves this out.
-	Generate int
+	// with logits for each and without sampling; 0 leaves this out. Depth is the
+	// number of tokens that the sequence holds before, whose time is not
+	// counted.
+	Generate, Depth int
 	// Texts is the number of texts, of TextTokens tokens each, that are pooled
 	// at Site together, as vectors are built; 0 leaves this out.
 	Texts, TextTokens int
@@ -50,30 +51,36 @@ const poolFrom = 50
 //
 // It fails where a number is negative or longer than the model's context, and
 // with the error of a pass; then the speeds hold what was measured before.
-func Run(ctx context.Context, r *llama.Runner, o Options) (s Speeds, err error) {
+func Run(ctx context.Context, r *llama.Runner, o Options) (speeds Speeds, err error) {
 	if err := o.check(r.Model().Config()); err != nil {
-		return s, err
+		return speeds, err
 	}
 	o.Repeat = max(o.Repeat, 1)
 	m := measurement{Runner: r, ctx: ctx, random: rand.New(rand.NewPCG(1, 2))}
 	var kinds []kind
 	if o.Prompt > 0 {
-		kinds = append(kinds, kind{&s.Prompt, o.Prompt, func(int) error { return m.prompt(o.Prompt) }})
+		kinds = append(kinds, kind{&speeds.Prompt, o.Prompt, func(int) error { return m.prompt(o.Prompt) }})
 	}
 	if o.Generate > 0 {
-		kinds = append(kinds, kind{&s.Generate, o.Generate, func(round int) error {
+		s := r.NewSequence()
+		defer s.Close()
+		kinds = append(kinds, kind{&speeds.Generate, o.Generate, func(round int) error {
 			if round < 0 {
-				return m.generate(1)
+				if err := m.extend(s, o.Depth); err != nil {
+					return err
+				}
+				return m.generate(s, 1)
 			}
-			return m.generate(o.Generate)
+			s.Truncate(o.Depth)
+			return m.generate(s, o.Generate)
 		}})
 	}
 	if o.Texts > 0 {
 		capturer, err := probe.NewCapturer(r, []llama.Site{o.Site}, min(poolFrom, o.TextTokens), true)
 		if err != nil {
-			return s, err
+			return speeds, err
 		}
-		kinds = append(kinds, kind{&s.Extract, o.Texts * o.TextTokens, func(round int) error {
+		kinds = append(kinds, kind{&speeds.Extract, o.Texts * o.TextTokens, func(round int) error {
 			texts := o.Texts
 			if round < 0 {
 				texts = 1
@@ -91,7 +98,7 @@ func Run(ctx context.Context, r *llama.Runner, o Options) (s Speeds, err error) 
 		for i, k := range kinds {
 			start := time.Now()
 			if err := k.pass(round); err != nil {
-				return s, err
+				return speeds, err
 			}
 			if round < 0 {
 				continue
@@ -102,17 +109,21 @@ func Run(ctx context.Context, r *llama.Runner, o Options) (s Speeds, err error) 
 			}
 		}
 	}
-	return s, nil
+	return speeds, nil
 }
 
 func (o *Options) check(c llama.Config) error {
 	switch {
-	case min(o.Prompt, o.Generate, o.Texts, o.TextTokens, o.Repeat) < 0:
+	case min(o.Prompt, o.Generate, o.Depth, o.Texts, o.TextTokens, o.Repeat) < 0:
 		return errors.New("bench: a number of tokens, texts or repetitions is negative")
 	case o.Texts > 0 && o.TextTokens == 0:
 		return errors.New("bench: texts of no tokens")
 	}
-	for _, n := range []int{o.Prompt, o.Generate, o.TextTokens} {
+	lengths := []int{o.Prompt, o.TextTokens}
+	if o.Generate > 0 {
+		lengths = append(lengths, o.Depth, o.Generate, o.Depth+o.Generate)
+	}
+	for _, n := range lengths {
 		if n > c.Context {
 			return fmt.Errorf("bench: %d tokens: the model's context holds %d", n, c.Context)
 		}
@@ -144,12 +155,19 @@ func (m *measurement) tokens(n int) []token.Token {
 func (m *measurement) prompt(n int) error {
 	s := m.NewSequence()
 	defer s.Close()
+	return m.extend(s, n)
+}
+
+// extend adds n tokens to a sequence, at once.
+func (m *measurement) extend(s *llama.Sequence, n int) error {
+	if n == 0 {
+		return nil
+	}
 	return m.Forward(m.ctx, &llama.Pass{Spans: []llama.Span{{Seq: s, Tokens: m.tokens(n), Logits: llama.LastLogits}}})
 }
 
-func (m *measurement) generate(n int) error {
-	s := m.NewSequence()
-	defer s.Close()
+// generate adds n tokens to a sequence, one after the other.
+func (m *measurement) generate(s *llama.Sequence, n int) error {
 	tokens := m.tokens(n)
 	pass := &llama.Pass{Spans: make([]llama.Span, 1)}
 	for i := range tokens {

@@ -18,6 +18,7 @@ type benchResult struct {
 
 	PromptTokens   int `json:"prompt_tokens"`
 	GenerateTokens int `json:"generate_tokens"`
+	GenerateDepth  int `json:"generate_depth"` // tokens of context before the first of them
 	ExtractTexts   int `json:"extract_texts"`
 	ExtractTokens  int `json:"extract_tokens"` // of each text
 
@@ -68,7 +69,7 @@ speed from second to second: compare only what was measured side by side.`,
 			for _, n := range []struct {
 				flag         string
 				value, least int
-			}{{"prompt", o.Prompt, 0}, {"gen", o.Generate, 0}, {"texts", o.Texts, 0}, {"text-tokens", o.TextTokens, 1}, {"repeat", o.Repeat, 1}} {
+			}{{"prompt", o.Prompt, 0}, {"gen", o.Generate, 0}, {"depth", o.Depth, 0}, {"texts", o.Texts, 0}, {"text-tokens", o.TextTokens, 1}, {"repeat", o.Repeat, 1}} {
 				if n.value < n.least {
 					return usagef("--%s %d is less than %d", n.flag, n.value, n.least)
 				}
@@ -93,6 +94,9 @@ speed from second to second: compare only what was measured side by side.`,
 					*n.value = context
 				}
 			}
+			if o.Depth > context-o.Generate {
+				return usagef("--depth %d and --gen %d are together more than the model's context of %d", o.Depth, o.Generate, context)
+			}
 			sites, err := e.parseSites("site", site)
 			if err != nil {
 				return err
@@ -115,7 +119,7 @@ speed from second to second: compare only what was measured side by side.`,
 			}
 			r := benchResult{
 				PromptTPS: medianOf(speeds.Prompt), GenerateTPS: medianOf(speeds.Generate), ExtractTPS: medianOf(speeds.Extract),
-				PromptTokens: o.Prompt, GenerateTokens: o.Generate, ExtractTexts: o.Texts, ExtractTokens: o.TextTokens,
+				PromptTokens: o.Prompt, GenerateTokens: o.Generate, GenerateDepth: o.Depth, ExtractTexts: o.Texts, ExtractTokens: o.TextTokens,
 				Prompt: speeds.Prompt, Generate: speeds.Generate, Extract: speeds.Extract,
 				Cost: bench.CostOf(e.model.File()), Shares: map[string]float64{}, Limits: []bench.Limit{},
 				Interrupted: interrupted != nil,
@@ -147,6 +151,7 @@ speed from second to second: compare only what was measured side by side.`,
 	f := cmd.Flags()
 	f.IntVar(&o.Prompt, "prompt", o.Prompt, "process a prompt of `N` tokens; 0 leaves it out")
 	f.IntVar(&o.Generate, "gen", o.Generate, "generate `N` tokens; 0 leaves it out")
+	f.IntVar(&o.Depth, "depth", o.Depth, "generate after a context of `N` tokens")
 	f.IntVar(&o.Texts, "texts", o.Texts, "read the states of `N` texts; 0 leaves it out")
 	f.IntVar(&o.TextTokens, "text-tokens", o.TextTokens, "each text has `N` tokens")
 	f.StringVar(&site, "site", "", "read texts at the site `S` (default: two thirds deep)")
@@ -201,7 +206,11 @@ func (a *app) printBench(e *engine, r *benchResult, site llama.Site) error {
 			fmt.Sprintf("%.1f GOP/s: %s of the float32 peak, %s of the int8 peak", r.PromptGOPS, percent(promptOfFloat32), percent(promptOfInt8)))
 	}
 	if r.GenerateTPS != nil {
-		t.add("generation of "+counted(r.GenerateTokens, "token"), r.Generate.String(),
+		what := "generation of " + counted(r.GenerateTokens, "token")
+		if r.GenerateDepth > 0 {
+			what += fmt.Sprintf(" after %d", r.GenerateDepth)
+		}
+		t.add(what, r.Generate.String(),
 			fmt.Sprintf("%.1f GB/s: %s of what memory gives", r.GenerateGBPS, percent(generateOfMemory)))
 	}
 	if r.ExtractTPS != nil {

@@ -16,6 +16,7 @@ func TestBench(t *testing.T) {
 	assert.Len(t, r.Prompt.Samples, 2)
 	assert.Equal(t, *r.PromptTPS, r.Prompt.Median)
 	assert.Equal(t, 8, r.PromptTokens)
+	assert.Equal(t, 0, r.GenerateDepth)
 	assert.Len(t, r.Limits, 3)
 	assert.Positive(t, r.Shares[generateOfMemory])
 	assert.Positive(t, r.Cost.BlockWeights)
@@ -36,8 +37,11 @@ func TestBench(t *testing.T) {
 		assert.IsType(t, 0.0, fields[name], name)
 	}
 
-	text := ok(t, "bench", testModel, "--prompt", "8", "--gen", "2", "--texts", "1", "--text-tokens", "4", "--repeat", "1", "--limits=false")
-	for _, s := range []string{"prompt of 8 tokens", "generation of 2 tokens", "extraction from 1 text of 4 tokens", "output of block"} {
+	r = okJSON[benchResult](t, "bench", testModel, "--prompt", "0", "--gen", "2", "--depth", "5", "--texts", "0", "--repeat", "1", "--limits=false")
+	assert.Equal(t, 5, r.GenerateDepth)
+
+	text := ok(t, "bench", testModel, "--prompt", "8", "--gen", "2", "--depth", "3", "--texts", "1", "--text-tokens", "4", "--repeat", "1", "--limits=false")
+	for _, s := range []string{"prompt of 8 tokens", "generation of 2 tokens after 3", "extraction from 1 text of 4 tokens", "output of block"} {
 		assert.Contains(t, text, s)
 	}
 }
@@ -52,6 +56,8 @@ func TestBenchUsage(t *testing.T) {
 		{[]string{"m", "--repeat", "0"}, []string{"--repeat 0"}},
 		{[]string{"m", "--prompt", "0", "--gen", "0", "--texts", "0"}, []string{"nothing to measure"}},
 		{[]string{testModel, "--prompt", "4000"}, []string{"--prompt 4000", "2048"}},
+		{[]string{testModel, "--gen", "8", "--depth", "2041"}, []string{"--depth 2041 and --gen 8", "2048"}},
+		{[]string{"m", "--depth", "-1"}, []string{"--depth -1"}},
 		{[]string{testModel, "--site", "resid_post:all"}, []string{"--site"}},
 	} {
 		limbic(append([]string{"bench"}, c.args...)...).fails(t, exitUsage, c.parts...)

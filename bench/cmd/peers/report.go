@@ -2,64 +2,191 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
-	"text/tabwriter"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/limbic-go/limbic/bench"
+	"github.com/limbic-go/limbic/internal/atomicfile"
 )
 
 // A report holds everything that was measured.
 type report struct {
-	Started  string        `json:"started"`
+	Started  string        `json:"started"` // the first time, where it went on later
+	Ended    string        `json:"ended,omitempty"`
 	CPU      string        `json:"cpu"`
 	Platform string        `json:"platform"`
 	Limits   []bench.Limit `json:"limits"` // with one thread and with each number asked for
-	Groups   []*group      `json:"groups"`
+	Sections []*section    `json:"sections"`
 }
 
-// A group is a model with a number of threads.
-type group struct {
+// A section is one test of one model with a number of threads.
+type section struct {
+	Title   string     `json:"title"`
 	Model   string     `json:"model"`
+	Bytes   int64      `json:"model_bytes"`
 	Threads int        `json:"threads"`
+	Test    string     `json:"test"`
 	Cost    bench.Cost `json:"cost"`
-	// Memory is what memory gave, in GB/s: a sample before each round of each
-	// test.
+	// Memory is what memory gave, in GB/s, and Load how many processes ran or
+	// wanted to, over a minute: a sample before each round.
 	Memory bench.Spread `json:"memory_read"`
+	Load   bench.Spread `json:"load_average"`
 	Rows   []*row       `json:"rows"`
+
+	test    test
+	engines []engine
+	rounds  int // at most; 0 for as many as asked for
+	avx2    bool
+	goals   []goal
 }
 
 // A row is an engine in a test.
 type row struct {
-	Test    string   `json:"test"`
-	Tokens  int      `json:"tokens"`
-	Texts   int      `json:"texts,omitempty"`
-	Engine  string   `json:"engine"`
-	Build   string   `json:"build,omitempty"`
-	Command []string `json:"command"`
-	// Rounds are tokens per second, in order; null where a run failed.
+	Engine      string   `json:"engine"`
+	Build       string   `json:"build,omitempty"`
+	SHA256      string   `json:"sha256"` // of the program
+	Environment []string `json:"environment,omitempty"`
+	Command     []string `json:"command"`
+	// Rounds are tokens per second, or seconds of a load, in order; null where
+	// a run failed.
 	Rounds []*float64   `json:"rounds"`
-	Speed  bench.Spread `json:"tokens_per_second"`
-	// Ratio is the first engine's speed over this one's, round by round. Of a
-	// peer in a test of extraction it compares with a plain prompt.
-	Ratio bench.Spread `json:"first_over_this"`
+	Value  bench.Spread `json:"values"`
+	// Peak is the most memory of a load, in bytes, 0 where unknown.
+	Peak bench.Spread `json:"peak_bytes"`
+	// Ratios say how much faster others were, round by round: limbic, in every
+	// form that takes part, or the first engine where it does not. Of a peer in
+	// a test of extraction they compare with a plain prompt.
+	Ratios []ratio `json:"ratios"`
 
-	test   test
 	engine *engine
 }
 
-// measureLimits measures what the machine gives to one thread, and to as many
-// as are asked for.
-func (r *report) measureLimits(s *settings, memory *bench.Memory) {
-	threads := []int{1}
-	for _, n := range s.threads {
-		if n != 1 {
-			threads = append(threads, n)
+// A ratio is how much faster another engine was.
+type ratio struct {
+	Engine string `json:"engine"`
+	bench.Spread
+}
+
+// prepare fills in what is measured: a row for each engine.
+func (s *section) prepare(hashes map[string]string) error {
+	for i := range s.engines {
+		e := &s.engines[i]
+		hash, ok := hashes[e.path]
+		if !ok {
+			var err error
+			if hash, err = e.hash(); err != nil {
+				return err
+			}
+			hashes[e.path] = hash
 		}
+		s.Rows = append(s.Rows, &row{
+			Engine: e.name, SHA256: hash, Environment: e.env, Command: e.command(s.Model, s.Threads, s.test), engine: e,
+		})
 	}
+	return nil
+}
+
+// key is the same for sections that measure the same.
+func (s *section) key() string {
+	var b strings.Builder
+	fmt.Fprintln(&b, s.Title, s.Model, s.Threads, s.Test)
+	for _, r := range s.Rows {
+		fmt.Fprintln(&b, r.Engine, r.Environment, r.Command)
+	}
+	return b.String()
+}
+
+// done is how many rounds were measured.
+func (s *section) done() int {
+	if len(s.Rows) == 0 {
+		return 0
+	}
+	return len(s.Rows[0].Rounds)
+}
+
+// last is how many rounds are to be measured.
+func (s *section) last(rounds int) int {
+	if s.rounds > 0 {
+		return min(rounds, s.rounds)
+	}
+	return rounds
+}
+
+// resume takes over what a file of an earlier run holds; without one there is
+// nothing to take over. What was measured with other programs or on another
+// processor cannot go on.
+func (r *report) resume(path string) error {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var old report
+	if err := json.Unmarshal(data, &old); err != nil {
+		return fmt.Errorf("%s: not a file of peers: %w", path, err)
+	}
+	if old.CPU != r.CPU || old.Platform != r.Platform {
+		return fmt.Errorf("%s: measured on %s (%s), not on %s (%s): give another file", path, old.CPU, old.Platform, r.CPU, r.Platform)
+	}
+	if old.Started != "" {
+		r.Started = old.Started
+	}
+	r.Limits = old.Limits
+	var others []*section
+	for _, o := range old.Sections {
+		i := slices.IndexFunc(r.Sections, func(s *section) bool { return s.key() == o.key() })
+		if i < 0 {
+			others = append(others, o)
+			continue
+		}
+		s := r.Sections[i]
+		rounds := o.done()
+		for j, row := range s.Rows {
+			was := o.Rows[j]
+			if was.SHA256 != row.SHA256 {
+				return fmt.Errorf("%s: %s has changed since: give another file", path, row.Command[0])
+			}
+			if len(was.Rounds) != rounds {
+				return fmt.Errorf("%s: engines of %s have different numbers of rounds", path, s.Test)
+			}
+			row.Rounds, row.Build, row.Peak = was.Rounds, was.Build, was.Peak
+		}
+		s.Memory, s.Load = o.Memory, o.Load
+	}
+	r.Sections = append(r.Sections, others...)
+	return nil
+}
+
+func (r *report) write(path string) error {
+	return atomicfile.Write(path, 0o644, func(w io.Writer) error {
+		e := json.NewEncoder(w)
+		e.SetIndent("", "  ")
+		return e.Encode(r)
+	})
+}
+
+// measureLimits measures what the machine gives to one thread, and to as many
+// as are asked for, besides what was measured before.
+func (r *report) measureLimits(threads []int, timing bench.Timing, memory *bench.Memory) {
+	threads = slices.Compact(slices.Sorted(slices.Values(append([]int{1}, threads...))))
 	for _, n := range threads {
-		r.Limits = append(r.Limits, memory.Read(n, s.limits), bench.Float32Peak(n, s.limits), bench.PanelPeak(n, s.limits), bench.Int8Peak(n, s.limits))
+		for _, l := range []bench.Limit{memory.Read(n, timing), bench.Float32Peak(n, timing), bench.PanelPeak(n, timing), bench.Int8Peak(n, timing)} {
+			i := slices.IndexFunc(r.Limits, func(k bench.Limit) bool { return k.Name == l.Name && k.Threads == l.Threads && k.How == l.How })
+			if i < 0 {
+				r.Limits = append(r.Limits, l)
+			} else {
+				r.Limits[i].Spread = with(r.Limits[i].Spread, l.Samples...)
+			}
+		}
 	}
 }
 
@@ -72,121 +199,103 @@ func (r *report) limit(name string, threads int) (bench.Limit, bool) {
 	return bench.Limit{}, false
 }
 
-// group adds an empty group.
-func (r *report) group(s *settings, model string, cost bench.Cost, threads int) *group {
-	g := &group{Model: model, Threads: threads, Cost: cost}
-	for _, t := range s.tests {
-		for i := range s.engines {
-			e := &s.engines[i]
-			g.Rows = append(g.Rows, &row{
-				Test: t.String(), Tokens: t.tokens, Texts: t.texts, Engine: e.name, Command: e.command(model, threads, t), test: t, engine: e,
-			})
-		}
-	}
-	r.Groups = append(r.Groups, g)
-	return g
+// with adds samples to a spread.
+func with(s bench.Spread, samples ...float64) bench.Spread {
+	return bench.NewSpread(append(slices.Clone(s.Samples), samples...))
 }
 
-// measure runs all rounds and gives the number of runs that failed. In each
-// round the engines take turns within a test, so that what is compared is
-// measured within seconds.
-func (g *group) measure(ctx context.Context, s *settings, memory *bench.Memory, stderr io.Writer) (failures int) {
-	var bandwidth []float64
-	beside := s.limits
-	beside.Runs = 1
-	for range s.rounds {
-		for i, row := range g.Rows {
-			if i%len(s.engines) == 0 {
-				bandwidth = append(bandwidth, memory.Read(g.Threads, beside).Samples...)
-			}
-			m, err := row.engine.run(ctx, s.timeout, g.Model, g.Threads, row.test)
-			if ctx.Err() != nil {
-				g.Memory = bench.NewSpread(bandwidth)
-				return failures
-			}
-			if err != nil {
-				failures++
-				fmt.Fprintln(stderr, "peers:", err)
-				row.Rounds = append(row.Rounds, nil)
-				continue
-			}
-			row.Rounds = append(row.Rounds, &m.tps)
-			row.Build = m.build
+// measure runs a round: every engine once, so that what is compared is measured
+// within seconds. It keeps nothing of a round that ctx ends.
+func (s *section) measure(ctx context.Context, timeout time.Duration, timing bench.Timing, memory *bench.Memory, stderr io.Writer) (failures int) {
+	timing.Runs = 1
+	bandwidth := memory.Read(s.Threads, timing)
+	average, known := loadAverage()
+	results := make([]*measurement, len(s.Rows))
+	for i, r := range s.Rows {
+		m, err := r.engine.run(ctx, timeout, s.Model, s.Threads, s.test)
+		if ctx.Err() != nil {
+			return failures
+		}
+		if err != nil {
+			failures++
+			fmt.Fprintln(stderr, "peers:", err)
+			continue
+		}
+		results[i] = &m
+	}
+	s.Memory = with(s.Memory, bandwidth.Samples...)
+	if known {
+		s.Load = with(s.Load, average)
+	}
+	for i, r := range s.Rows {
+		m := results[i]
+		if m == nil {
+			r.Rounds = append(r.Rounds, nil)
+			continue
+		}
+		r.Rounds = append(r.Rounds, &m.value)
+		if m.build != "" {
+			r.Build = m.build
+		}
+		if s.test.kind == load && m.peak > 0 {
+			r.Peak = with(r.Peak, float64(m.peak))
 		}
 	}
-	g.Memory = bench.NewSpread(bandwidth)
+	s.sum()
 	return failures
 }
 
+// loadAverage is the system's, over a minute.
+func loadAverage() (float64, bool) {
+	data, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return 0, false
+	}
+	var x float64
+	_, err = fmt.Sscan(string(data), &x)
+	return x, err == nil
+}
+
 // sum computes spreads and ratios.
-func (g *group) sum() {
-	var first *row
-	for _, r := range g.Rows {
-		if first == nil || r.Test != first.Test {
-			first = r
+func (s *section) sum() {
+	var references []*row
+	for _, r := range s.Rows {
+		if r.engine.limbic {
+			references = append(references, r)
 		}
-		var all, a, b []float64
-		for i, x := range r.Rounds {
-			if x == nil {
-				continue
-			}
-			all = append(all, *x)
-			if i < len(first.Rounds) && first.Rounds[i] != nil {
-				a, b = append(a, *first.Rounds[i]), append(b, *x)
+	}
+	if len(references) == 0 {
+		references = s.Rows[:1]
+	}
+	for _, r := range s.Rows {
+		var all []float64
+		for _, x := range r.Rounds {
+			if x != nil {
+				all = append(all, *x)
 			}
 		}
-		r.Speed = bench.NewSpread(all)
-		r.Ratio = bench.Ratios(bench.NewSpread(a), bench.NewSpread(b))
+		r.Value = bench.NewSpread(all)
+		r.Ratios = nil
+		for _, other := range references {
+			var a, b []float64
+			for i, x := range r.Rounds {
+				if y := other.Rounds[i]; x != nil && y != nil {
+					a, b = append(a, *y), append(b, *x)
+				}
+			}
+			if s.test.kind == load { // the shorter, the better
+				a, b = b, a
+			}
+			r.Ratios = append(r.Ratios, ratio{other.Engine, bench.Ratios(bench.NewSpread(a), bench.NewSpread(b))})
+		}
 	}
 }
 
-// print writes the group as a table.
-func (g *group) print(w io.Writer, r *report) error {
-	threads := "1 thread"
-	if g.Threads != 1 {
-		threads = fmt.Sprintf("%d threads", g.Threads)
-	}
-	fmt.Fprintf(w, "\n%s, %s; memory read beside the runs: %v GB/s\n", filepath.Base(g.Model), threads, g.Memory)
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	first := g.Rows[0].Engine
-	fmt.Fprintf(t, "test\tengine\ttokens/s\t%s/engine\tshare of a limit\n", first)
-	previous := ""
-	for _, row := range g.Rows {
-		name := row.Test
-		if name == previous {
-			name = ""
+func (s *section) row(engine string) *row {
+	for _, r := range s.Rows {
+		if r.Engine == engine {
+			return r
 		}
-		previous = row.Test
-		fmt.Fprintf(t, "%s\t%s\t%v\t%v\t%s\n", name, row.Engine, row.Speed, row.Ratio, g.share(row, r))
 	}
-	return t.Flush()
-}
-
-// share puts a row's speed beside what limits it.
-func (g *group) share(row *row, r *report) string {
-	if len(row.Speed.Samples) == 0 {
-		return "failed"
-	}
-	switch row.test.kind {
-	case prompt:
-		gops := row.Speed.Median * g.Cost.PromptOps() / 1e9
-		text := fmt.Sprintf("%.0f GOP/s", gops)
-		for _, name := range []string{"float32 peak", "int8 peak"} {
-			if l, ok := r.limit(name, g.Threads); ok {
-				text += fmt.Sprintf(", %.0f%% of %s", 100*gops/l.Median, name)
-			}
-		}
-		return text
-	case generate:
-		gb := row.Speed.Median * float64(g.Cost.Bytes) / 1e9
-		if g.Memory.Median > 0 {
-			return fmt.Sprintf("%.1f GB/s, %.0f%% of memory read", gb, 100*gb/g.Memory.Median)
-		}
-	case extract:
-		if !row.engine.limbic {
-			return "a plain prompt: nothing is read"
-		}
-		return fmt.Sprintf("%d texts", row.Texts)
-	}
-	return ""
+	return nil
 }
