@@ -606,29 +606,15 @@ func dequantizeInts(dst []float32, codes []byte, scales, mins []float32, sub, of
 	wide(&dst[0], &codes[0], &scales[0], unsafe.SliceData(mins), offset, len(dst)/Rows/sub)
 }
 
-// widenFloat16 widens as many numbers as the kernel can and tells how many.
-func widenFloat16(dst []float32, src []byte) int {
+func widenBFloat16(dst []float32, src []uint16) {
 	switch {
 	case level >= AVX512:
-		widenFloat16AVX512(&dst[0], &src[0], len(dst))
+		widenBFloat16AVX512(&dst[0], &src[0], len(src))
 	case level >= AVX2:
-		widenFloat16AVX2(&dst[0], &src[0], len(dst))
+		widenBFloat16AVX2(&dst[0], &src[0], len(src))
 	default:
-		return 0
+		widenBFloat16Generic(dst, src)
 	}
-	return len(dst) &^ 15
-}
-
-func widenBFloat16(dst []float32, src []byte) int {
-	switch {
-	case level >= AVX512:
-		widenBFloat16AVX512(&dst[0], &src[0], len(dst))
-	case level >= AVX2:
-		widenBFloat16AVX2(&dst[0], &src[0], len(dst))
-	default:
-		return 0
-	}
-	return len(dst) &^ 15
 }
 
 // amxKernel multiplies a fixed number of panels with groups of a fixed number

@@ -91,6 +91,4 @@ func dequantizeInts(dst []float32, codes []byte, scales, mins []float32, sub, of
 	dequantizeIntsGeneric(dst, codes, scales, mins, sub, offset)
 }
 
-func widenFloat16([]float32, []byte) int { return 0 }
-
-func widenBFloat16([]float32, []byte) int { return 0 }
+func widenBFloat16(dst []float32, src []uint16) { widenBFloat16Generic(dst, src) }

@@ -61,3 +61,19 @@ func widenGeneric(dst []float32, src []uint16) {
 		dst[i] = Float16(h)
 	}
 }
+
+// WidenBFloat16 is Widen for bfloat16, the upper half of a float32.
+func WidenBFloat16(dst []float32, src []uint16) {
+	sameLength(len(dst), len(src), len(src))
+	n := len(src) &^ 15
+	if n > 0 {
+		widenBFloat16(dst[:n], src[:n])
+	}
+	widenBFloat16Generic(dst[n:], src[n:])
+}
+
+func widenBFloat16Generic(dst []float32, src []uint16) {
+	for i, h := range src {
+		dst[i] = math.Float32frombits(uint32(h) << 16)
+	}
+}

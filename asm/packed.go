@@ -3,7 +3,6 @@ package asm
 import (
 	"encoding/binary"
 	"fmt"
-	"math"
 )
 
 // A Packing is a layout in which the quantised weights of a storage format lie
@@ -406,29 +405,6 @@ func dequantizeIntsGeneric(dst []float32, codes []byte, scales, mins []float32, 
 				v += mins[at]
 			}
 			dst[i*Rows+r] = v
-		}
-	}
-}
-
-// WidenFloat16 sets dst[i] to the float16 number i of src, little-endian. It
-// panics where src is too short.
-func WidenFloat16(dst []float32, src []byte) {
-	if len(dst) > 0 {
-		_ = src[2*len(dst)-1]
-		n := widenFloat16(dst, src)
-		for i := n; i < len(dst); i++ {
-			dst[i] = Float16(binary.LittleEndian.Uint16(src[2*i:]))
-		}
-	}
-}
-
-// WidenBFloat16 is WidenFloat16 for bfloat16, the upper half of a float32.
-func WidenBFloat16(dst []float32, src []byte) {
-	if len(dst) > 0 {
-		_ = src[2*len(dst)-1]
-		n := widenBFloat16(dst, src)
-		for i := n; i < len(dst); i++ {
-			dst[i] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(src[2*i:])) << 16)
 		}
 	}
 }

@@ -384,15 +384,10 @@ func dequantizeScaled32AVX2(dst *float32, codes *byte, s *float32, m *float32, o
 //go:noescape
 func dequantizeAffine32AVX2(dst *float32, codes *byte, s *float32, m *float32, offset int, blocks int)
 
-// widenFloat16AVX2 widens n numbers, a multiple of 16.
+// widenBFloat16AVX2 widens the bfloat16 src[i] to dst[i] for i < n, a multiple of 16.
 //
 //go:noescape
-func widenFloat16AVX2(dst *float32, src *byte, n int)
-
-// widenBFloat16AVX2 widens n numbers, a multiple of 16.
-//
-//go:noescape
-func widenBFloat16AVX2(dst *float32, src *byte, n int)
+func widenBFloat16AVX2(dst *float32, src *uint16, n int)
 
 // dequantizeScaled16AVX512 dequantises sub-blocks of a panel; see dequantizeIntsGeneric.
 //
@@ -414,12 +409,7 @@ func dequantizeScaled32AVX512(dst *float32, codes *byte, s *float32, m *float32,
 //go:noescape
 func dequantizeAffine32AVX512(dst *float32, codes *byte, s *float32, m *float32, offset int, blocks int)
 
-// widenFloat16AVX512 widens n numbers, a multiple of 16.
+// widenBFloat16AVX512 widens the bfloat16 src[i] to dst[i] for i < n, a multiple of 16.
 //
 //go:noescape
-func widenFloat16AVX512(dst *float32, src *byte, n int)
-
-// widenBFloat16AVX512 widens n numbers, a multiple of 16.
-//
-//go:noescape
-func widenBFloat16AVX512(dst *float32, src *byte, n int)
+func widenBFloat16AVX512(dst *float32, src *uint16, n int)

@@ -9721,30 +9721,7 @@ step:
 	VZEROUPPER
 	RET
 
-// func widenFloat16AVX2(dst *float32, src *byte, n int)
-// Requires: AVX, F16C
-TEXT ·widenFloat16AVX2(SB), NOSPLIT, $0-24
-	MOVQ dst+0(FP), AX
-	MOVQ src+8(FP), CX
-	MOVQ n+16(FP), DX
-	SHRQ $0x04, DX
-	JZ   done
-
-loop:
-	VCVTPH2PS (CX), Y0
-	VMOVUPS   Y0, (AX)
-	VCVTPH2PS 16(CX), Y0
-	VMOVUPS   Y0, 32(AX)
-	ADDQ      $0x20, CX
-	ADDQ      $0x40, AX
-	DECQ      DX
-	JNZ       loop
-
-done:
-	VZEROUPPER
-	RET
-
-// func widenBFloat16AVX2(dst *float32, src *byte, n int)
+// func widenBFloat16AVX2(dst *float32, src *uint16, n int)
 // Requires: AVX, AVX2
 TEXT ·widenBFloat16AVX2(SB), NOSPLIT, $0-24
 	MOVQ dst+0(FP), AX
@@ -9975,28 +9952,7 @@ step:
 	VZEROUPPER
 	RET
 
-// func widenFloat16AVX512(dst *float32, src *byte, n int)
-// Requires: AVX, AVX512F
-TEXT ·widenFloat16AVX512(SB), NOSPLIT, $0-24
-	MOVQ dst+0(FP), AX
-	MOVQ src+8(FP), CX
-	MOVQ n+16(FP), DX
-	SHRQ $0x04, DX
-	JZ   done
-
-loop:
-	VCVTPH2PS (CX), Z0
-	VMOVUPS   Z0, (AX)
-	ADDQ      $0x20, CX
-	ADDQ      $0x40, AX
-	DECQ      DX
-	JNZ       loop
-
-done:
-	VZEROUPPER
-	RET
-
-// func widenBFloat16AVX512(dst *float32, src *byte, n int)
+// func widenBFloat16AVX512(dst *float32, src *uint16, n int)
 // Requires: AVX, AVX512F
 TEXT ·widenBFloat16AVX512(SB), NOSPLIT, $0-24
 	MOVQ dst+0(FP), AX

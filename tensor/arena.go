@@ -36,6 +36,18 @@ func (a *Arena) Floats(n int) ([]float32, error) {
 	return unsafe.Slice((*float32)(unsafe.Pointer(&b[0])), n), nil
 }
 
+// Halves allocates n zeroed numbers of 16 bits.
+func (a *Arena) Halves(n int) ([]uint16, error) {
+	if n < 0 || n > (math.MaxInt-arenaAlign)/2 {
+		return nil, fmt.Errorf("tensor: cannot allocate %d numbers of 16 bits", n)
+	}
+	b, err := a.Bytes(2 * n)
+	if len(b) == 0 {
+		return nil, err
+	}
+	return unsafe.Slice((*uint16)(unsafe.Pointer(&b[0])), n), nil
+}
+
 // Bytes allocates n zeroed bytes.
 func (a *Arena) Bytes(n int) ([]byte, error) {
 	if n < 0 || n > math.MaxInt-arenaAlign {

@@ -24,7 +24,7 @@ type Matrix struct {
 	Rows, Cols int
 
 	floats []float32        // F32: [panel][column][asm.Rows]
-	halves []byte           // F16 and BF16: the same, of 16 bits
+	halves []uint16         // F16 and BF16: the same, of 16 bits
 	packed asm.PackedPanels // other formats
 }
 
@@ -48,7 +48,7 @@ func NewMatrix(t Type, rows, cols int, data []byte, arena *Arena) (*Matrix, erro
 		}
 		pack = m.packFloats
 	case f.ints == nil:
-		if m.halves, err = arena.Bytes(panels * asm.Rows * cols * 2); err != nil {
+		if m.halves, err = arena.Halves(panels * asm.Rows * cols); err != nil {
 			return nil, err
 		}
 		pack = m.packHalves
@@ -115,11 +115,11 @@ func (m *Matrix) packFloats(panel int, rows []byte) {
 }
 
 func (m *Matrix) packHalves(panel int, rows []byte) {
-	dst := m.halves[panel*asm.Rows*m.Cols*2:][:asm.Rows*m.Cols*2]
+	dst := m.halves[panel*asm.Rows*m.Cols:][:asm.Rows*m.Cols]
 	for r := range len(rows) / (2 * m.Cols) {
 		row := rows[r*2*m.Cols:][:2*m.Cols]
-		for k := 0; k < len(row); k += 2 {
-			*(*[2]byte)(dst[k*asm.Rows+2*r:]) = [2]byte(row[k:])
+		for k := range m.Cols {
+			dst[k*asm.Rows+r] = half(row[2*k:])
 		}
 	}
 }
@@ -156,16 +156,16 @@ func (m *Matrix) Row(dst []float32, r int) {
 			dst[i] = src[i*asm.Rows]
 		}
 	case m.halves != nil:
-		src := m.halves[(panel*asm.Rows*m.Cols+lane)*2:]
-		var run [2 * 64]byte
+		src := m.halves[panel*asm.Rows*m.Cols+lane:]
+		var run [64]uint16
 		for len(dst) > 0 {
-			n := min(64, len(dst))
+			n := min(len(run), len(dst))
 			for i := range n {
-				*(*[2]byte)(run[2*i:]) = [2]byte(src[i*2*asm.Rows:])
+				run[i] = src[i*asm.Rows]
 			}
-			known[m.Type].dequantize(dst[:n], run[:2*n])
+			m.widen(dst[:n], run[:n])
 			if dst = dst[n:]; len(dst) > 0 {
-				src = src[n*2*asm.Rows:]
+				src = src[n*asm.Rows:]
 			}
 		}
 	default:
@@ -186,6 +186,15 @@ func (m *Matrix) Row(dst []float32, r int) {
 			}
 		}
 	}
+}
+
+// widen makes float32 of the numbers of F16 or BF16.
+func (m *Matrix) widen(dst []float32, src []uint16) {
+	if m.Type == BF16 {
+		asm.WidenBFloat16(dst, src)
+		return
+	}
+	asm.Widen(dst, src)
 }
 
 const rowTileCols = 256
@@ -435,12 +444,8 @@ func (m *Matrix) multiplyTile(t *tile, panel, panels int, y, x []float32, xs, co
 			}
 			w.Dequantize(t.floats[:], stride, n, panels)
 		} else {
-			widen := asm.WidenFloat16
-			if m.Type == BF16 {
-				widen = asm.WidenBFloat16
-			}
 			for p := range panels {
-				widen(t.floats[p*stride:][:n*asm.Rows], m.halves[2*asm.Rows*((panel+p)*m.Cols+k):])
+				m.widen(t.floats[p*stride:][:n*asm.Rows], m.halves[asm.Rows*((panel+p)*m.Cols+k):][:n*asm.Rows])
 			}
 		}
 		asm.MulPanels(y, m.Stride(), t.floats[:], stride, x[k:], xs, n, panels, cols, k > 0)

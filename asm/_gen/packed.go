@@ -75,13 +75,7 @@ func packed() {
 				dequantizeInts(sub, affine, wide)
 			}
 		}
-		widenHalves("widenFloat16", wide, func(l lanes, m Mem) VecVirtual { return l.fromHalf(m) })
-		widenHalves("widenBFloat16", wide, func(l lanes, m Mem) VecVirtual {
-			v := l.reg()
-			VPMOVZXWD(m, v)
-			VPSLLD(Imm(16), v, v)
-			return v
-		})
+		widenBFloat16(wide)
 	}
 }
 
@@ -642,18 +636,21 @@ func dequantizeInts(sub int, affine, wide bool) {
 	RET()
 }
 
-func widenHalves(name string, wide bool, widen func(l lanes, m Mem) VecVirtual) {
+func widenBFloat16(wide bool) {
 	l := lanesOf(wide)
-	name += l.suffix("AVX512")
-	TEXT(name, NOSPLIT, "func(dst *float32, src *byte, n int)")
+	name := "widenBFloat16" + l.suffix("AVX512")
+	TEXT(name, NOSPLIT, "func(dst *float32, src *uint16, n int)")
 	Pragma("noescape")
-	Doc(name + " widens n numbers, a multiple of 16.")
+	Doc(name + " widens the bfloat16 src[i] to dst[i] for i < n, a multiple of 16.")
 	dst, src, n := Load(Param("dst"), GP64()), Load(Param("src"), GP64()), Load(Param("n"), GP64())
 	SHRQ(Imm(4), n)
 	JZ(LabelRef("done"))
 	Label("loop")
 	for h := range l.halves {
-		VMOVUPS(widen(l, Mem{Base: src, Disp: 16 * h}), Mem{Base: dst, Disp: 32 * h})
+		v := l.reg()
+		VPMOVZXWD(Mem{Base: src, Disp: 16 * h}, v)
+		VPSLLD(Imm(16), v, v)
+		VMOVUPS(v, Mem{Base: dst, Disp: 32 * h})
 	}
 	ADDQ(Imm(32), src)
 	ADDQ(Imm(64), dst)
