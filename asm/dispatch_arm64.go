@@ -197,22 +197,142 @@ func mulInt16(y []float32, ys int, w *IntPanels, x []int16, xs int, t []Term, ts
 	kernels.mul(y, ys, w, x, xs, t, ts, k, panels, cols, add)
 }
 
+// The kernels of packed weights by packing.
+var (
+	unpackNEON = [packingCount]unpackKernel{
+		PackedQ8_0:  unpackQ8_0NEON,
+		PackedQ4_0:  unpackQ4_0NEON,
+		PackedQ4_1:  unpackQ4_1NEON,
+		PackedQ5_0:  unpackQ5_0NEON,
+		PackedQ5_1:  unpackQ5_1NEON,
+		PackedQ2_K:  unpackQ2_KNEON,
+		PackedQ3_K:  unpackQ3_KNEON,
+		PackedQ4_K:  unpackQ4_KNEON,
+		PackedQ5_K:  unpackQ5_KNEON,
+		PackedQ6_K:  unpackQ6_KNEON,
+		PackedIQ4NL: unpackIQ4NLNEON,
+		PackedIQ4XS: unpackIQ4XSNEON,
+	}
+	packedInt8NEON = [packingCount]packedKernel[int8]{
+		PackedQ8_0:  int8Q8_0NEON,
+		PackedQ4_0:  int8Q4_0NEON,
+		PackedQ4_1:  int8Q4_1NEON,
+		PackedQ5_0:  int8Q5_0NEON,
+		PackedQ5_1:  int8Q5_1NEON,
+		PackedQ2_K:  int8Q2_KNEON,
+		PackedQ3_K:  int8Q3_KNEON,
+		PackedQ4_K:  int8Q4_KNEON,
+		PackedQ5_K:  int8Q5_KNEON,
+		PackedQ6_K:  int8Q6_KNEON,
+		PackedIQ4NL: int8IQ4NLNEON,
+		PackedIQ4XS: int8IQ4XSNEON,
+	}
+	packedInt8DotProd = [packingCount]packedKernel[int8]{
+		PackedQ8_0:  int8Q8_0DotProd,
+		PackedQ4_0:  int8Q4_0DotProd,
+		PackedQ4_1:  int8Q4_1DotProd,
+		PackedQ5_0:  int8Q5_0DotProd,
+		PackedQ5_1:  int8Q5_1DotProd,
+		PackedQ2_K:  int8Q2_KDotProd,
+		PackedQ3_K:  int8Q3_KDotProd,
+		PackedQ4_K:  int8Q4_KDotProd,
+		PackedQ5_K:  int8Q5_KDotProd,
+		PackedQ6_K:  int8Q6_KDotProd,
+		PackedIQ4NL: int8IQ4NLDotProd,
+		PackedIQ4XS: int8IQ4XSDotProd,
+	}
+	packedInt16NEON = [packingCount]packedKernel[int16]{
+		PackedQ8_0:  int16Q8_0NEON,
+		PackedQ4_0:  int16Q4_0NEON,
+		PackedQ4_1:  int16Q4_1NEON,
+		PackedQ5_0:  int16Q5_0NEON,
+		PackedQ5_1:  int16Q5_1NEON,
+		PackedQ2_K:  int16Q2_KNEON,
+		PackedQ3_K:  int16Q3_KNEON,
+		PackedQ4_K:  int16Q4_KNEON,
+		PackedQ5_K:  int16Q5_KNEON,
+		PackedQ6_K:  int16Q6_KNEON,
+		PackedIQ4NL: int16IQ4NLNEON,
+		PackedIQ4XS: int16IQ4XSNEON,
+	}
+	packedInt16DotProd = [packingCount]packedKernel[int16]{
+		PackedQ8_0:  int16Q8_0DotProd,
+		PackedQ4_0:  int16Q4_0DotProd,
+		PackedQ4_1:  int16Q4_1DotProd,
+		PackedQ5_0:  int16Q5_0DotProd,
+		PackedQ5_1:  int16Q5_1DotProd,
+		PackedQ2_K:  int16Q2_KDotProd,
+		PackedQ3_K:  int16Q3_KDotProd,
+		PackedQ4_K:  int16Q4_KDotProd,
+		PackedQ5_K:  int16Q5_KDotProd,
+		PackedQ6_K:  int16Q6_KDotProd,
+		PackedIQ4NL: int16IQ4NLDotProd,
+		PackedIQ4XS: int16IQ4XSDotProd,
+	}
+)
+
 func unpack(p Packing, codes []byte, scales, mins []float32, src, packed []byte) {
-	unpackGeneric(p, codes, scales, mins, src, packed)
+	if level < NEON {
+		unpackGeneric(p, codes, scales, mins, src, packed)
+		return
+	}
+	unpackNEON[p](&codes[0], &scales[0], unsafe.SliceData(mins), &src[0], &packed[0], len(packed)/p.scaleBlock())
 }
 
 func mulPackedInt8(y []float32, w *PackedPanels, first int, x []int8, t []Term, n, panels int) {
-	mulPackedGeneric(y, w, first, x, t, n, panels)
+	switch {
+	case level < NEON:
+		mulPackedGeneric(y, w, first, x, t, n, panels)
+	case level < NEONDotProd:
+		eachPackedPanel(packedInt8NEON[w.Packing], y, w, first, x, t, n, panels)
+	default:
+		eachPackedPanel(packedInt8DotProd[w.Packing], y, w, first, x, t, n, panels)
+	}
 }
 
 func mulPackedInt16(y []float32, w *PackedPanels, first int, x []int16, t []Term, n, panels int) {
-	mulPackedGeneric(y, w, first, x, t, n, panels)
+	switch {
+	case level < NEON:
+		mulPackedGeneric(y, w, first, x, t, n, panels)
+	case level < NEONDotProd:
+		eachPackedPanel(packedInt16NEON[w.Packing], y, w, first, x, t, n, panels)
+	default:
+		eachPackedPanel(packedInt16DotProd[w.Packing], y, w, first, x, t, n, panels)
+	}
 }
 
 func dequantizeInts(dst []float32, codes []byte, scales, mins []float32, sub, offset int) {
-	dequantizeIntsGeneric(dst, codes, scales, mins, sub, offset)
+	if level < NEON {
+		dequantizeIntsGeneric(dst, codes, scales, mins, sub, offset)
+		return
+	}
+	kernel := dequantizeScaled32NEON
+	switch {
+	case sub == 16 && mins == nil:
+		kernel = dequantizeScaled16NEON
+	case sub == 16:
+		kernel = dequantizeAffine16NEON
+	case mins != nil:
+		kernel = dequantizeAffine32NEON
+	}
+	kernel(&dst[0], &codes[0], &scales[0], unsafe.SliceData(mins), offset, len(dst)/Rows/sub)
 }
 
-func widenFloat16([]float32, []byte) int { return 0 }
+// widenFloat16 widens as many numbers as the kernel can and tells how many.
+func widenFloat16(dst []float32, src []byte) int {
+	n := len(dst) &^ 15
+	if level < NEON || n == 0 {
+		return 0
+	}
+	widenFloat16NEON(&dst[0], &src[0], n)
+	return n
+}
 
-func widenBFloat16([]float32, []byte) int { return 0 }
+func widenBFloat16(dst []float32, src []byte) int {
+	n := len(dst) &^ 15
+	if level < NEON || n == 0 {
+		return 0
+	}
+	widenBFloat16NEON(&dst[0], &src[0], n)
+	return n
+}

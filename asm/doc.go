@@ -62,3 +62,4 @@ package asm
 //go:generate sh -c "cd _gen && go run . -out ../kernels_amd64.s -stubs ../kernels_amd64.go -pkg asm"
 //go:generate sh -c "cd _gen && go run . -family packed -out ../packed_amd64.s -stubs ../packed_amd64.go -pkg asm"
 //go:generate sh -c "cd _gen && go run ./arm64 -family kernels -out ../kernels_arm64.s -stubs ../kernels_arm64.go"
+//go:generate sh -c "cd _gen && go run ./arm64 -family packed -out ../packed_arm64.s -stubs ../packed_arm64.go"

@@ -28,6 +28,7 @@ var (
 	addp   = three(0x4ea0bc00, "addp", "4s", "4s", "4s") // sums of neighbours in n, then in m
 	umax   = three(0x6ea06400, "umax", "4s", "4s", "4s")
 	and    = three(0x4e201c00, "and", "16b", "16b", "16b")
+	bit    = three(0x6ea01c00, "bit", "16b", "16b", "16b") // takes those bits of n where m has ones
 	eor    = three(0x6e201c00, "eor", "16b", "16b", "16b")
 
 	// Products of bytes, in words; the second form takes the upper halves.
@@ -35,6 +36,10 @@ var (
 	smull2 = three(0x4e20c000, "smull2", "8h", "16b", "16b")
 	smlal  = three(0x0e208000, "smlal", "8h", "8b", "8b")
 	smlal2 = three(0x4e208000, "smlal2", "8h", "16b", "16b")
+	// Products of words, in 32 bits.
+	smlalWords  = three(0x0e608000, "smlal", "4s", "4h", "4h")
+	smlal2Words = three(0x4e608000, "smlal2", "4s", "8h", "8h")
+	subWords    = three(0x6e608400, "sub", "8h", "8h", "8h")
 	// The dot product of each four unsigned bytes is added.
 	udot = three(0x6e809400, "udot", "4s", "16b", "16b")
 
@@ -67,8 +72,19 @@ var (
 	uxtlB  = two(0x2f08a400, "uxtl", "8h", "8b")   //
 	uxtl2B = two(0x6f08a400, "uxtl2", "8h", "16b") //
 	sxtlH  = two(0x0f10a400, "sxtl", "4s", "4h")   // int32 of words
+	uxtlH  = two(0x2f10a400, "uxtl", "4s", "4h")   //
 	sxtl2H = two(0x4f10a400, "sxtl2", "4s", "8h")  //
 )
+
+// What widens halves: float16, and bfloat16 by a shift of 16 bits. The second
+// form takes the upper four.
+var (
+	fcvtl  = two(0x0e217800, "fcvtl", "4s", "4h")
+	fcvtl2 = two(0x4e217800, "fcvtl2", "4s", "8h")
+)
+
+func shll(d, n V)  { word(0x2e613800|uint32(n)<<5|uint32(d), "shll %v.4s, %v.4h, #16", d, n) }
+func shll2(d, n V) { word(0x6e613800|uint32(n)<<5|uint32(d), "shll2 %v.4s, %v.8h, #16", d, n) }
 
 // across makes an instruction that leaves one number of four in element 0.
 func across(base uint32, name string) func(rd, rn V) {
@@ -126,6 +142,26 @@ func shl(d, n V, by int) {
 	word(0x4f205400|uint32(by)<<16|uint32(n)<<5|uint32(d), "shl %v.4s, %v.4s, #%d", d, n, by)
 }
 
+// shiftBytes moves the bits of each byte to the left, or by a negative number to
+// the right.
+func shiftBytes(d, n V, left int) {
+	if left > 0 {
+		word(0x4f005400|uint32(8+left)<<16|uint32(n)<<5|uint32(d), "shl %v.16b, %v.16b, #%d", d, n, left)
+	} else {
+		word(0x6f000400|uint32(16+left)<<16|uint32(n)<<5|uint32(d), "ushr %v.16b, %v.16b, #%d", d, n, -left)
+	}
+}
+
+// tbl replaces each byte of m, an index, by that byte of n.
+func tbl(d, n, m V) {
+	word(0x4e000000|uint32(m)<<16|uint32(n)<<5|uint32(d), "tbl %v.16b, {%v.16b}, %v.16b", d, n, m)
+}
+
+// dupWords gives all words the low one of r.
+func dupWords(d V, r R) {
+	word(0x4e020c00|uint32(r)<<5|uint32(d), "dup %v.8h, w%d", d, int(r))
+}
+
 // dup gives all lanes the element i of n.
 func dup(d, n V, i int) {
 	word(0x4e040400|uint32(i)<<19|uint32(n)<<5|uint32(d), "dup %v.4s, %v.s[%d]", d, n, i)
@@ -163,6 +199,7 @@ var (
 	str       = loadStore(0x3d800000, "str", "q", 16)
 	ldrSingle = loadStore(0xbd400000, "ldr", "s", 4)
 	strSingle = loadStore(0xbd000000, "str", "s", 4)
+	ldrDouble = loadStore(0xfd400000, "ldr", "d", 8)
 	ldrHalf   = loadStore(0x7d400000, "ldr", "h", 2)
 )
 
@@ -199,6 +236,11 @@ var (
 // ld1rMove gives all lanes the 32 bits at p and moves p past them.
 func ld1rMove(v V, p R) {
 	word(0x4ddfc800|uint32(p)<<5|uint32(v), "ld1r {%v.4s}, [%s], #4", v, p.arm())
+}
+
+// ld1rDoubleMove is the same for 64 bits.
+func ld1rDoubleMove(v V, p R) {
+	word(0x4ddfcc00|uint32(p)<<5|uint32(v), "ld1r {%v.2d}, [%s], #8", v, p.arm())
 }
 
 // ld4Move deals 64 bytes to four registers that follow each other, byte i to

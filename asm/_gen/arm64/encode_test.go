@@ -16,16 +16,18 @@ func TestWordsAreTheirText(t *testing.T) {
 	if err != nil {
 		t.Skip("no llvm-mc")
 	}
-	kernels, err := os.ReadFile("../../kernels_arm64.s")
-	if err != nil {
-		t.Fatal(err)
-	}
 	words := map[string]string{} // by text
-	for _, m := range regexp.MustCompile(`WORD \$0x([0-9a-f]{8}) // (.*)`).FindAllStringSubmatch(string(kernels), -1) {
-		if w, ok := words[m[2]]; ok && w != m[1] {
-			t.Errorf("%s is both %s and %s", m[2], w, m[1])
+	for _, file := range []string{"../../kernels_arm64.s", "../../packed_arm64.s"} {
+		kernels, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
 		}
-		words[m[2]] = m[1]
+		for _, m := range regexp.MustCompile(`WORD \$0x([0-9a-f]{8}) // (.*)`).FindAllStringSubmatch(string(kernels), -1) {
+			if w, ok := words[m[2]]; ok && w != m[1] {
+				t.Errorf("%s is both %s and %s", m[2], w, m[1])
+			}
+			words[m[2]] = m[1]
+		}
 	}
 	if len(words) < 100 {
 		t.Fatalf("%d instructions found", len(words))
