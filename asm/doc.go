@@ -48,11 +48,15 @@
 // A kernel family has one file: panels.go (matrices), intpanels.go and
 // quantize.go (matrices of integers), vector.go (elementwise operations and
 // reductions), exp.go, quant.go. The public function checks its arguments,
-// handles the tail and calls the kernel of the current Level. kernels_amd64.s
-// and its stubs are written by _gen, AVX2 by main.go there, AVX-512 by avx512.go
-// and products of integers by integer.go; run `go generate` after a change. A
-// level without a kernel of its own for a function uses that of the level below:
-// integers have kernels for AVX2 and for AVX-512 with VNNI.
+// handles the tail and calls the kernel of the current Level. kernels_amd64.s,
+// packed_amd64.s and their stubs are written by _gen, AVX2 by main.go there,
+// AVX-512 by avx512.go, products of integers by integer.go and those of packed
+// weights by packed.go; _gen/arm64 writes kernels_arm64.s and packed_arm64.s.
+// Run `go generate` after a change. A level without a kernel of its own for a
+// function uses that of the level below: integers have kernels for AVX2 and for
+// AVX-512 with VNNI, and on arm64 all but the products of integers are those of
+// NEON. The kernels for arm64 have the same bits, under an emulator; how fast they
+// are was not measured.
 //
 // A further instruction set gets a Level in level.go, a file of kernels, and
 // a case in dispatch_<arch>.go, the only file an architecture's kernels are
