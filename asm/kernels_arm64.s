@@ -7514,35 +7514,124 @@ loop:
 	WORD $0x4ea0f829 // fabs v9.4s, v1.4s
 	WORD $0x4ea0f84a // fabs v10.4s, v2.4s
 	WORD $0x4ea0f86b // fabs v11.4s, v3.4s
-	WORD $0x4ea0f88e // fabs v14.4s, v4.4s
-	WORD $0x6eae6508 // umax v8.4s, v8.4s, v14.4s
-	WORD $0x4ea0f8ae // fabs v14.4s, v5.4s
-	WORD $0x6eae6529 // umax v9.4s, v9.4s, v14.4s
-	WORD $0x4ea0f8ce // fabs v14.4s, v6.4s
-	WORD $0x6eae654a // umax v10.4s, v10.4s, v14.4s
-	WORD $0x4ea0f8ee // fabs v14.4s, v7.4s
-	WORD $0x6eae656b // umax v11.4s, v11.4s, v14.4s
+	WORD $0x4ea0f88f // fabs v15.4s, v4.4s
+	WORD $0x6eaf6508 // umax v8.4s, v8.4s, v15.4s
+	WORD $0x4ea0f8af // fabs v15.4s, v5.4s
+	WORD $0x6eaf6529 // umax v9.4s, v9.4s, v15.4s
+	WORD $0x4ea0f8cf // fabs v15.4s, v6.4s
+	WORD $0x6eaf654a // umax v10.4s, v10.4s, v15.4s
+	WORD $0x4ea0f8ef // fabs v15.4s, v7.4s
+	WORD $0x6eaf656b // umax v11.4s, v11.4s, v15.4s
 	WORD $0x6ea96508 // umax v8.4s, v8.4s, v9.4s
 	WORD $0x6eab654a // umax v10.4s, v10.4s, v11.4s
 	WORD $0x6eaa6508 // umax v8.4s, v8.4s, v10.4s
-	WORD $0x6eb0a90e // umaxv s14, v8.4s
-	FDIVS F14, F13, F15
-	FDIVS F13, F14, F16
-	FMOVS F14, R6
-	FMOVS F15, R7
+	WORD $0x6eb0a90f // umaxv s15, v8.4s
+	FMOVS F13, F14
+	FDIVS F15, F14, F16
+	FMOVS F15, R6
+	FMOVS F16, R7
 	CMPW R5, R6
 	BHS  broken
 	CMPW R5, R7
 	BHS  vanishing
-	WORD $0xbc004430 // str s16, [x1], #4
-	WORD $0x4f8f9000 // fmul v0.4s, v0.4s, v15.s[0]
-	WORD $0x4f8f9021 // fmul v1.4s, v1.4s, v15.s[0]
-	WORD $0x4f8f9042 // fmul v2.4s, v2.4s, v15.s[0]
-	WORD $0x4f8f9063 // fmul v3.4s, v3.4s, v15.s[0]
-	WORD $0x4f8f9084 // fmul v4.4s, v4.4s, v15.s[0]
-	WORD $0x4f8f90a5 // fmul v5.4s, v5.4s, v15.s[0]
-	WORD $0x4f8f90c6 // fmul v6.4s, v6.4s, v15.s[0]
-	WORD $0x4f8f90e7 // fmul v7.4s, v7.4s, v15.s[0]
+	MOVD $0x42fc0000, R8
+	FMOVS R8, F18
+	FDIVS F15, F18, F19
+	WORD $0x4f90901b // fmul v27.4s, v0.4s, v16.s[0]
+	WORD $0x4e218b7d // frintn v29.4s, v27.4s
+	WORD $0x4ebdd77b // fsub v27.4s, v27.4s, v29.4s
+	WORD $0x6e3bdf77 // fmul v23.4s, v27.4s, v27.4s
+	WORD $0x4f90903c // fmul v28.4s, v1.4s, v16.s[0]
+	WORD $0x4e218b9e // frintn v30.4s, v28.4s
+	WORD $0x4ebed79c // fsub v28.4s, v28.4s, v30.4s
+	WORD $0x6e3cdf98 // fmul v24.4s, v28.4s, v28.4s
+	WORD $0x4f90905b // fmul v27.4s, v2.4s, v16.s[0]
+	WORD $0x4e218b7d // frintn v29.4s, v27.4s
+	WORD $0x4ebdd77b // fsub v27.4s, v27.4s, v29.4s
+	WORD $0x6e3bdf79 // fmul v25.4s, v27.4s, v27.4s
+	WORD $0x4f90907c // fmul v28.4s, v3.4s, v16.s[0]
+	WORD $0x4e218b9e // frintn v30.4s, v28.4s
+	WORD $0x4ebed79c // fsub v28.4s, v28.4s, v30.4s
+	WORD $0x6e3cdf9a // fmul v26.4s, v28.4s, v28.4s
+	WORD $0x4f90909b // fmul v27.4s, v4.4s, v16.s[0]
+	WORD $0x4e218b7d // frintn v29.4s, v27.4s
+	WORD $0x4ebdd77b // fsub v27.4s, v27.4s, v29.4s
+	WORD $0x4e3bcf77 // fmla v23.4s, v27.4s, v27.4s
+	WORD $0x4f9090bc // fmul v28.4s, v5.4s, v16.s[0]
+	WORD $0x4e218b9e // frintn v30.4s, v28.4s
+	WORD $0x4ebed79c // fsub v28.4s, v28.4s, v30.4s
+	WORD $0x4e3ccf98 // fmla v24.4s, v28.4s, v28.4s
+	WORD $0x4f9090db // fmul v27.4s, v6.4s, v16.s[0]
+	WORD $0x4e218b7d // frintn v29.4s, v27.4s
+	WORD $0x4ebdd77b // fsub v27.4s, v27.4s, v29.4s
+	WORD $0x4e3bcf79 // fmla v25.4s, v27.4s, v27.4s
+	WORD $0x4f9090fc // fmul v28.4s, v7.4s, v16.s[0]
+	WORD $0x4e218b9e // frintn v30.4s, v28.4s
+	WORD $0x4ebed79c // fsub v28.4s, v28.4s, v30.4s
+	WORD $0x4e3ccf9a // fmla v26.4s, v28.4s, v28.4s
+	WORD $0x4e39d6f7 // fadd v23.4s, v23.4s, v25.4s
+	WORD $0x4e3ad718 // fadd v24.4s, v24.4s, v26.4s
+	WORD $0x4e38d6f7 // fadd v23.4s, v23.4s, v24.4s
+	WORD $0x6e1742f8 // ext v24.16b, v23.16b, v23.16b, #8
+	WORD $0x4e38d6f7 // fadd v23.4s, v23.4s, v24.4s
+	WORD $0x7e30daf4 // faddp s20, v23.2s
+	WORD $0x4f93901b // fmul v27.4s, v0.4s, v19.s[0]
+	WORD $0x4e218b7d // frintn v29.4s, v27.4s
+	WORD $0x4ebdd77b // fsub v27.4s, v27.4s, v29.4s
+	WORD $0x6e3bdf77 // fmul v23.4s, v27.4s, v27.4s
+	WORD $0x4f93903c // fmul v28.4s, v1.4s, v19.s[0]
+	WORD $0x4e218b9e // frintn v30.4s, v28.4s
+	WORD $0x4ebed79c // fsub v28.4s, v28.4s, v30.4s
+	WORD $0x6e3cdf98 // fmul v24.4s, v28.4s, v28.4s
+	WORD $0x4f93905b // fmul v27.4s, v2.4s, v19.s[0]
+	WORD $0x4e218b7d // frintn v29.4s, v27.4s
+	WORD $0x4ebdd77b // fsub v27.4s, v27.4s, v29.4s
+	WORD $0x6e3bdf79 // fmul v25.4s, v27.4s, v27.4s
+	WORD $0x4f93907c // fmul v28.4s, v3.4s, v19.s[0]
+	WORD $0x4e218b9e // frintn v30.4s, v28.4s
+	WORD $0x4ebed79c // fsub v28.4s, v28.4s, v30.4s
+	WORD $0x6e3cdf9a // fmul v26.4s, v28.4s, v28.4s
+	WORD $0x4f93909b // fmul v27.4s, v4.4s, v19.s[0]
+	WORD $0x4e218b7d // frintn v29.4s, v27.4s
+	WORD $0x4ebdd77b // fsub v27.4s, v27.4s, v29.4s
+	WORD $0x4e3bcf77 // fmla v23.4s, v27.4s, v27.4s
+	WORD $0x4f9390bc // fmul v28.4s, v5.4s, v19.s[0]
+	WORD $0x4e218b9e // frintn v30.4s, v28.4s
+	WORD $0x4ebed79c // fsub v28.4s, v28.4s, v30.4s
+	WORD $0x4e3ccf98 // fmla v24.4s, v28.4s, v28.4s
+	WORD $0x4f9390db // fmul v27.4s, v6.4s, v19.s[0]
+	WORD $0x4e218b7d // frintn v29.4s, v27.4s
+	WORD $0x4ebdd77b // fsub v27.4s, v27.4s, v29.4s
+	WORD $0x4e3bcf79 // fmla v25.4s, v27.4s, v27.4s
+	WORD $0x4f9390fc // fmul v28.4s, v7.4s, v19.s[0]
+	WORD $0x4e218b9e // frintn v30.4s, v28.4s
+	WORD $0x4ebed79c // fsub v28.4s, v28.4s, v30.4s
+	WORD $0x4e3ccf9a // fmla v26.4s, v28.4s, v28.4s
+	WORD $0x4e39d6f7 // fadd v23.4s, v23.4s, v25.4s
+	WORD $0x4e3ad718 // fadd v24.4s, v24.4s, v26.4s
+	WORD $0x4e38d6f7 // fadd v23.4s, v23.4s, v24.4s
+	WORD $0x6e1742f8 // ext v24.16b, v23.16b, v23.16b, #8
+	WORD $0x4e38d6f7 // fadd v23.4s, v23.4s, v24.4s
+	WORD $0x7e30daf5 // faddp s21, v23.2s
+	MOVD $0x46781000, R8
+	FMOVS R8, F22
+	FMULS F22, F20, F20
+	MOVD $0x467c0400, R8
+	FMOVS R8, F22
+	FMULS F22, F21, F21
+	FCMPS F20, F21
+	FCSELS MI, F18, F14, F14
+	FCSELS MI, F19, F16, F16
+	FDIVS F14, F15, F17
+	WORD $0xbc004431 // str s17, [x1], #4
+	WORD $0x4f909000 // fmul v0.4s, v0.4s, v16.s[0]
+	WORD $0x4f909021 // fmul v1.4s, v1.4s, v16.s[0]
+	WORD $0x4f909042 // fmul v2.4s, v2.4s, v16.s[0]
+	WORD $0x4f909063 // fmul v3.4s, v3.4s, v16.s[0]
+	WORD $0x4f909084 // fmul v4.4s, v4.4s, v16.s[0]
+	WORD $0x4f9090a5 // fmul v5.4s, v5.4s, v16.s[0]
+	WORD $0x4f9090c6 // fmul v6.4s, v6.4s, v16.s[0]
+	WORD $0x4f9090e7 // fmul v7.4s, v7.4s, v16.s[0]
 	WORD $0x4e21a800 // fcvtns v0.4s, v0.4s
 	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
 	WORD $0x4e21a842 // fcvtns v2.4s, v2.4s
@@ -7610,35 +7699,36 @@ loop:
 	WORD $0x4ea0f829 // fabs v9.4s, v1.4s
 	WORD $0x4ea0f84a // fabs v10.4s, v2.4s
 	WORD $0x4ea0f86b // fabs v11.4s, v3.4s
-	WORD $0x4ea0f88e // fabs v14.4s, v4.4s
-	WORD $0x6eae6508 // umax v8.4s, v8.4s, v14.4s
-	WORD $0x4ea0f8ae // fabs v14.4s, v5.4s
-	WORD $0x6eae6529 // umax v9.4s, v9.4s, v14.4s
-	WORD $0x4ea0f8ce // fabs v14.4s, v6.4s
-	WORD $0x6eae654a // umax v10.4s, v10.4s, v14.4s
-	WORD $0x4ea0f8ee // fabs v14.4s, v7.4s
-	WORD $0x6eae656b // umax v11.4s, v11.4s, v14.4s
+	WORD $0x4ea0f88f // fabs v15.4s, v4.4s
+	WORD $0x6eaf6508 // umax v8.4s, v8.4s, v15.4s
+	WORD $0x4ea0f8af // fabs v15.4s, v5.4s
+	WORD $0x6eaf6529 // umax v9.4s, v9.4s, v15.4s
+	WORD $0x4ea0f8cf // fabs v15.4s, v6.4s
+	WORD $0x6eaf654a // umax v10.4s, v10.4s, v15.4s
+	WORD $0x4ea0f8ef // fabs v15.4s, v7.4s
+	WORD $0x6eaf656b // umax v11.4s, v11.4s, v15.4s
 	WORD $0x6ea96508 // umax v8.4s, v8.4s, v9.4s
 	WORD $0x6eab654a // umax v10.4s, v10.4s, v11.4s
 	WORD $0x6eaa6508 // umax v8.4s, v8.4s, v10.4s
-	WORD $0x6eb0a90e // umaxv s14, v8.4s
-	FDIVS F14, F13, F15
-	FDIVS F13, F14, F16
-	FMOVS F14, R6
-	FMOVS F15, R7
+	WORD $0x6eb0a90f // umaxv s15, v8.4s
+	FMOVS F13, F14
+	FDIVS F15, F14, F16
+	FMOVS F15, R6
+	FMOVS F16, R7
 	CMPW R5, R6
 	BHS  broken
 	CMPW R5, R7
 	BHS  vanishing
-	WORD $0xbc004430 // str s16, [x1], #4
-	WORD $0x4f8f9000 // fmul v0.4s, v0.4s, v15.s[0]
-	WORD $0x4f8f9021 // fmul v1.4s, v1.4s, v15.s[0]
-	WORD $0x4f8f9042 // fmul v2.4s, v2.4s, v15.s[0]
-	WORD $0x4f8f9063 // fmul v3.4s, v3.4s, v15.s[0]
-	WORD $0x4f8f9084 // fmul v4.4s, v4.4s, v15.s[0]
-	WORD $0x4f8f90a5 // fmul v5.4s, v5.4s, v15.s[0]
-	WORD $0x4f8f90c6 // fmul v6.4s, v6.4s, v15.s[0]
-	WORD $0x4f8f90e7 // fmul v7.4s, v7.4s, v15.s[0]
+	FDIVS F14, F15, F17
+	WORD $0xbc004431 // str s17, [x1], #4
+	WORD $0x4f909000 // fmul v0.4s, v0.4s, v16.s[0]
+	WORD $0x4f909021 // fmul v1.4s, v1.4s, v16.s[0]
+	WORD $0x4f909042 // fmul v2.4s, v2.4s, v16.s[0]
+	WORD $0x4f909063 // fmul v3.4s, v3.4s, v16.s[0]
+	WORD $0x4f909084 // fmul v4.4s, v4.4s, v16.s[0]
+	WORD $0x4f9090a5 // fmul v5.4s, v5.4s, v16.s[0]
+	WORD $0x4f9090c6 // fmul v6.4s, v6.4s, v16.s[0]
+	WORD $0x4f9090e7 // fmul v7.4s, v7.4s, v16.s[0]
 	WORD $0x4e21a800 // fcvtns v0.4s, v0.4s
 	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
 	WORD $0x4e21a842 // fcvtns v2.4s, v2.4s

@@ -64,6 +64,7 @@ func two(base uint32, name, d, n string) func(rd, rn V) {
 var (
 	fabs   = two(0x4ea0f800, "fabs", "4s", "4s")
 	fneg   = two(0x6ea0f800, "fneg", "4s", "4s")
+	frintn = two(0x4e218800, "frintn", "4s", "4s") // to an integer, halves to even
 	scvtf  = two(0x4e21d800, "scvtf", "4s", "4s")  // float32 of int32
 	fcvtns = two(0x4e21a800, "fcvtns", "4s", "4s") // int32 of float32, halves to even
 	sadalp = two(0x4e606800, "sadalp", "4s", "8h") // adds the sum of each two words
@@ -133,6 +134,16 @@ var (
 	smlalWord  = byWord(0x0f402000, "smlal", "4h")
 	smlal2Word = byWord(0x4f402000, "smlal2", "8h")
 )
+
+// faddp leaves the sum of n's first two elements in element 0.
+func faddp(d, n V) {
+	word(0x7e30d800|uint32(n)<<5|uint32(d), "faddp s%d, %v.2s", int(d), n)
+}
+
+// exchange gives the halves of n in the other order.
+func exchange(d, n V) {
+	word(0x6e004000|uint32(n)<<16|uint32(n)<<5|uint32(d), "ext %v.16b, %v.16b, %v.16b, #8", d, n, n)
+}
 
 func mov(d, n V) {
 	word(0x4ea01c00|uint32(n)<<16|uint32(n)<<5|uint32(d), "mov %v.16b, %v.16b", d, n)

@@ -400,6 +400,51 @@ func int16NEON(cols int) {
 	k.end(dots)
 }
 
+// chooseLimit puts 126 in limit, and the inverse that belongs to it in inverse,
+// where quantizeGeneric chooses it over 127, which they hold before.
+func chooseLimit(v []V, amax, limit, inverse V) {
+	other, otherInverse, a, b, factor, bits := vector(), vector(), vector(), vector(), vector(), general()
+	constant := func(w uint32, to V) {
+		scalar("MOVD $0x%x, %v", w, bits)
+		scalar("FMOVS %v, F%d", bits, int(to))
+	}
+	// loss is the sum of squares of what rounding takes away.
+	loss := func(inverse, to V) {
+		temporary(func() {
+			lanes, r, n := vectors(4), vectors(2), vectors(2)
+			for i, v := range v {
+				r, n := r[i%2], n[i%2]
+				fmulElement(r, v, inverse, 0)
+				frintn(n, r)
+				fsub(r, r, n)
+				if i < 4 {
+					fmul(lanes[i], r, r)
+				} else {
+					fmla(lanes[i-4], r, r)
+				}
+			}
+			// Fold.
+			fadd(lanes[0], lanes[0], lanes[2])
+			fadd(lanes[1], lanes[1], lanes[3])
+			fadd(lanes[0], lanes[0], lanes[1])
+			exchange(lanes[1], lanes[0])
+			fadd(lanes[0], lanes[0], lanes[1])
+			faddp(to, lanes[0])
+		})
+	}
+	constant(0x42fc0000, other) // 126
+	scalar("FDIVS F%d, F%d, F%d", int(amax), int(other), int(otherInverse))
+	loss(inverse, a)
+	loss(otherInverse, b)
+	constant(0x46781000, factor) // 126²
+	scalar("FMULS F%d, F%d, F%d", int(factor), int(a), int(a))
+	constant(0x467c0400, factor) // 127²
+	scalar("FMULS F%d, F%d, F%d", int(factor), int(b), int(b))
+	scalar("FCMPS F%d, F%d", int(a), int(b))
+	scalar("FCSELS MI, F%d, F%d, F%d", int(other), int(limit), int(limit)) // b < a
+	scalar("FCSELS MI, F%d, F%d, F%d", int(otherInverse), int(inverse), int(inverse))
+}
+
 // quantize writes the kernel that quantises blocks of 32 elements to 8 or 16
 // bits, step by step as quantizeGeneric does.
 func quantize(bits int) {
@@ -409,11 +454,11 @@ func quantize(bits int) {
 	q, scales, sums, x, blocks := load("q"), load("scales"), load("sums"), load("x"), load("blocks")
 	infinity, most, inverse := general(), general(), general()
 	v, t := vectors(8), vectors(4)
-	zero, limit, amax, inv, scale := vector(), vector(), vector(), vector(), vector()
+	zero, highest, limit, amax, inv, scale := vector(), vector(), vector(), vector(), vector(), vector()
 	movi(zero, 0)
 	scalar("MOVD $0x7f800000, %v", infinity)
 	scalar("MOVD $0x%x, %v", map[int]uint32{8: 0x42fe0000, 16: 0x46fffe00}[bits], most)
-	scalar("FMOVS %v, F%d", most, int(limit))
+	scalar("FMOVS %v, F%d", most, int(highest))
 
 	label("loop")
 	for i := 0; i < 8; i += 2 {
@@ -431,14 +476,18 @@ func quantize(bits int) {
 	umax(t[2], t[2], t[3])
 	umax(t[0], t[0], t[2])
 	umaxv(amax, t[0])
-	scalar("FDIVS F%d, F%d, F%d", int(amax), int(limit), int(inv))   // limit/amax
-	scalar("FDIVS F%d, F%d, F%d", int(limit), int(amax), int(scale)) // amax/limit
+	scalar("FMOVS F%d, F%d", int(highest), int(limit))
+	scalar("FDIVS F%d, F%d, F%d", int(amax), int(limit), int(inv)) // limit/amax
 	scalar("FMOVS F%d, %v", int(amax), most)
 	scalar("FMOVS F%d, %v", int(inv), inverse)
 	scalar("CMPW %v, %v", infinity, most)
 	scalar("BHS  broken")
 	scalar("CMPW %v, %v", infinity, inverse)
 	scalar("BHS  vanishing")
+	if bits == 8 {
+		temporary(func() { chooseLimit(v, amax, limit, inv) })
+	}
+	scalar("FDIVS F%d, F%d, F%d", int(limit), int(amax), int(scale)) // amax/limit
 	strSingleMove(scale, scales, 4)
 	for _, v := range v {
 		fmulElement(v, v, inv, 0)
