@@ -355,7 +355,7 @@ func mulPackedInt16(y []float32, w *PackedPanels, first int, x []int16, t []Term
 }
 
 func dequantizeInts(dst []float32, codes []byte, scales, mins []float32, sub, offset int) {
-	if level < AVX2 {
+	if level < AVX2 || mins != nil && offset != 0 { // no format has both
 		dequantizeIntsGeneric(dst, codes, scales, mins, sub, offset)
 		return
 	}
