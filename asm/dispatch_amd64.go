@@ -9,25 +9,22 @@ import (
 	"golang.org/x/sys/cpu"
 )
 
-// Best is the highest level that this build can run on this processor.
-func Best() Level { return best }
-
-var best = findBest()
-
-func findBest() Level {
+// available lists the levels that this build can run on this processor, lowest
+// first.
+func available() []Level {
 	x := &cpu.X86
 	switch {
 	case !x.HasAVX2 || !x.HasFMA:
-		return Generic
+		return []Level{Generic}
 	// These say that the operating system saves the registers, too.
 	case !x.HasAVX512F || !x.HasAVX512BW || !x.HasAVX512DQ || !x.HasAVX512VL:
-		return AVX2
+		return []Level{Generic, AVX2}
 	case !x.HasAVX512VNNI:
-		return AVX512
+		return []Level{Generic, AVX2, AVX512}
 	case !x.HasAMXTile || !x.HasAMXInt8 || !x.HasOSXSAVE || enabledState()&tileState != tileState || !requestTiles():
-		return AVX512VNNI
+		return []Level{Generic, AVX2, AVX512, AVX512VNNI}
 	}
-	return AMX
+	return []Level{Generic, AVX2, AVX512, AVX512VNNI, AMX}
 }
 
 // tileState are the bits of the tiles' configuration and data among the states
@@ -36,10 +33,6 @@ const tileState = 1<<17 | 1<<18
 
 // Pause tells the processor that the caller spins on memory.
 func Pause() { pause() }
-
-// panelKernel multiplies a fixed number of panels with a fixed number of
-// columns.
-type panelKernel = func(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
 
 // The kernels of one and of four panels by their number of columns, less one.
 var (
@@ -79,18 +72,6 @@ func mulPanels(y []float32, ys int, w []float32, ws int, x []float32, xs int, k,
 	}
 	for ; p < panels; p++ {
 		eachColumn(panels16AVX2, y[p*Rows:], ys, w[p*ws:], ws, x, xs, k, cols, add)
-	}
-}
-
-// eachColumn deals the columns to as few kernels as can take them, and evenly:
-// a kernel with few columns waits for its chains.
-func eachColumn(kernels []panelKernel, y []float32, ys int, w []float32, ws int, x []float32, xs int, k, cols int, add bool) {
-	for parts := (cols + len(kernels) - 1) / len(kernels); parts > 0; parts-- {
-		n := (cols + parts - 1) / parts
-		kernels[n-1](&y[0], ys, &w[0], ws, &x[0], xs, k, add)
-		if cols -= n; cols > 0 {
-			y, x = y[n*ys:], x[n*xs:]
-		}
 	}
 }
 
@@ -365,14 +346,6 @@ func quantizeInt16(q []int16, scales []float32, sums []int32, x []float32) {
 	quantizeInt16AVX2(&q[0], &scales[0], &sums[0], &x[0], len(x)/QuantBlock)
 }
 
-// intKernel multiplies a fixed number of panels with a fixed number of columns
-// (see _gen/integer.go).
-type intKernel[T int8 | int16] func(y *float32, ys int, w *byte, ws int, s, m *float32, ss int, x *T, xs int, t *float32, ts int, blocks, steps int, add bool)
-
-// intKernels are the kernels of four panels and of one by their number of
-// columns, less one.
-type intKernels[T int8 | int16] struct{ four, one []intKernel[T] }
-
 var (
 	int8VNNI = intKernels[int8]{
 		four: []intKernel[int8]{int8x64x1VNNI, int8x64x2VNNI, int8x64x3VNNI},
@@ -420,43 +393,6 @@ func mulInt16(y []float32, ys int, w *IntPanels, x []int16, xs int, t []Term, ts
 		int16AVX2.mul(y, ys, w, x, xs, t, ts, k, panels, cols, add)
 	}
 }
-
-// mul deals panels and columns to kernels. A few columns have too few chains
-// unless four panels run side by side. Otherwise some columns, which fit the
-// nearest cache, meet all panels before the next ones do.
-func (ks *intKernels[T]) mul(y []float32, ys int, w *IntPanels, x []T, xs int, t []Term, ts, k, panels, cols int, add bool) {
-	call := func(kernel intKernel[T], p, c int) {
-		var m *float32
-		if w.Mins != nil {
-			m = &w.Mins[p*w.ScaleStride]
-		}
-		kernel(&y[c*ys+p*Rows], ys, &w.Codes[p*w.CodeStride], w.CodeStride, &w.Scales[p*w.ScaleStride], m, w.ScaleStride,
-			&x[c*xs], xs, &t[c].Scale, ts, k/w.Sub, w.Sub/16, add)
-	}
-	first := 0
-	if cols <= len(ks.four) {
-		for ; first+4 <= panels; first += 4 {
-			call(ks.four[cols-1], first, 0)
-		}
-	}
-	if first == panels {
-		return
-	}
-	c := 0
-	for parts := (cols + len(ks.one) - 1) / len(ks.one); parts > 0; parts-- {
-		n := (cols - c + parts - 1) / parts
-		for p := first; p < panels; p++ {
-			call(ks.one[n-1], p, c)
-		}
-		c += n
-	}
-}
-
-// The kernels of packed weights by packing (see _gen/packed.go).
-type (
-	unpackKernel                 = func(codes *byte, s, m *float32, src, scales *byte, blocks int)
-	packedKernel[T int8 | int16] = func(y *float32, src, scales *byte, x *T, t *float32, blocks int)
-)
 
 var (
 	unpackAVX2 = [packingCount]unpackKernel{
@@ -579,15 +515,8 @@ func mulPackedInt16(y []float32, w *PackedPanels, first int, x []int16, t []Term
 	}
 }
 
-func eachPackedPanel[T int8 | int16](kernel packedKernel[T], y []float32, w *PackedPanels, first int, x []T, t []Term, n, panels int) {
-	for p := range panels {
-		src, scales := w.at(first+p, 0, n)
-		kernel(&y[p*Rows], &src[0], &scales[0], &x[0], &t[0].Scale, n/w.Packing.Block())
-	}
-}
-
 func dequantizeInts(dst []float32, codes []byte, scales, mins []float32, sub, offset int) {
-	if level < AVX2 {
+	if level < AVX2 || mins != nil && offset != 0 { // no format has both
 		dequantizeIntsGeneric(dst, codes, scales, mins, sub, offset)
 		return
 	}

@@ -1,9 +1,8 @@
-//go:build !amd64 || purego
+//go:build (!amd64 && !arm64) || purego
 
 package asm
 
-// Best is the highest level that this build can run on this processor.
-func Best() Level { return Generic }
+func available() []Level { return []Level{Generic} }
 
 // Pause tells the processor that the caller spins on memory; here it does
 // nothing.

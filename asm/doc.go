@@ -53,10 +53,12 @@
 // and its stubs are written by _gen, AVX2 by main.go there, AVX-512 by avx512.go,
 // products of integers by integer.go, what surrounds attention's products by
 // attention.go and exact sums by fixed.go; packed_amd64.s, of weights as they lie in
-// memory (packed.go), by packed.go, and amx_amd64.s by amx.go. Run `go generate`
-// after a change. A level without a kernel of its own for a function uses that of
+// memory (packed.go), by packed.go, and amx_amd64.s by amx.go. _gen/arm64 writes
+// kernels_arm64.s and packed_arm64.s. Run `go generate` after a change. A level without a kernel of its own for a function uses that of
 // the level below: integers have kernels for AVX2 and for AVX-512 with VNNI, and
-// products of many columns for AMX.
+// products of many columns for AMX; on arm64 all but the products of integers are
+// those of NEON. The kernels for arm64 have the same bits, under an emulator; how
+// fast they are was not measured.
 //
 // AMX multiplies in tile registers, for which a process must ask the system;
 // here that is done for Linux (amx_linux_amd64.go). A kernel configures the tiles
@@ -71,3 +73,5 @@ package asm
 //go:generate sh -c "cd _gen && go run . -out ../kernels_amd64.s -stubs ../kernels_amd64.go -pkg asm"
 //go:generate sh -c "cd _gen && go run . -family packed -out ../packed_amd64.s -stubs ../packed_amd64.go -pkg asm"
 //go:generate sh -c "cd _gen && go run . -family amx -out ../amx_amd64.s -stubs ../amx_amd64.go -pkg asm"
+//go:generate sh -c "cd _gen && go run ./arm64 -family kernels -out ../kernels_arm64.s -stubs ../kernels_arm64.go"
+//go:generate sh -c "cd _gen && go run ./arm64 -family packed -out ../packed_arm64.s -stubs ../packed_arm64.go"

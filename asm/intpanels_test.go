@@ -64,6 +64,8 @@ func intCases() []intCase {
 		{"Q2_K", 16, 0, 3, true, anyCode, normal, normal, 0},
 		{"Q3_K", 16, 4, 7, false, anyCode, normal, normal, 0},
 		{"Q6_K", 16, 32, 63, false, anyCode, normal, normal, 2},
+		// No format has these, but kernels do.
+		{"bytes with minima", 32, 128, 255, true, anyCode, normal, normal, 0},
 		// The largest sums that there can be.
 		{"all highest", 32, 0, 63, true, highest, one, normal, 0},
 		{"all highest, negative", 32, 32, 63, false, highest, minus, tiny, 0},

@@ -3,6 +3,7 @@ package asm
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -10,17 +11,21 @@ import (
 // and give the same bits.
 type Level int
 
-// The levels, lowest first. Which exist depends on the architecture and on
-// the build tag purego.
+// The levels of each architecture, lowest first. The build tag purego leaves
+// only Generic.
 const (
-	Generic    Level = iota // plain Go
-	AVX2                    // amd64 with AVX2 and FMA
-	AVX512                  // amd64 with AVX2, FMA and AVX-512 F, BW, DQ and VL
-	AVX512VNNI              // the same with AVX-512 VNNI
-	AMX                     // the same with AMX for int8, on Linux
+	Generic     Level = iota // plain Go
+	AVX2                     // amd64 with AVX2 and FMA
+	AVX512                   // amd64 with AVX2, FMA and AVX-512 F, BW, DQ and VL
+	AVX512VNNI               // the same with AVX-512 VNNI
+	AMX                      // the same with AMX for int8, on Linux
+	NEON                     // arm64
+	NEONDotProd              // arm64 with the dot product instructions (FEAT_DotProd)
 )
 
-var levelNames = []string{Generic: "generic", AVX2: "avx2", AVX512: "avx512", AVX512VNNI: "avx512vnni", AMX: "amx"}
+var levelNames = []string{
+	Generic: "generic", AVX2: "avx2", AVX512: "avx512", AVX512VNNI: "avx512vnni", AMX: "amx", NEON: "neon", NEONDotProd: "neondotprod",
+}
 
 func (l Level) String() string {
 	if l < 0 || int(l) >= len(levelNames) {
@@ -35,6 +40,7 @@ func (l Level) String() string {
 const Environment = "LIMBIC_KERNELS"
 
 var (
+	levels         = available()
 	level          = Best()
 	environmentErr error
 )
@@ -60,13 +66,10 @@ func Current() Level { return level }
 
 // Levels lists the levels that this build can run on this processor, lowest
 // first.
-func Levels() []Level {
-	var ls []Level
-	for l := Generic; l <= Best(); l++ {
-		ls = append(ls, l)
-	}
-	return ls
-}
+func Levels() []Level { return slices.Clone(levels) }
+
+// Best is the highest level that this build can run on this processor.
+func Best() Level { return levels[len(levels)-1] }
 
 // ParseLevel reads a level's name, in either case.
 func ParseLevel(s string) (Level, error) {
@@ -82,7 +85,7 @@ func ParseLevel(s string) (Level, error) {
 // It fails where this build or processor lacks them. Use is meant for program
 // start and tests: it must not run at the same time as a kernel.
 func Use(l Level) (restore func(), err error) {
-	if l < Generic || l > Best() {
+	if !slices.Contains(levels, l) {
 		return nil, fmt.Errorf("asm: %v kernels are not available here (best: %v)", l, Best())
 	}
 	old := level

@@ -40,6 +40,6 @@ func TestParseLevel(t *testing.T) {
 		require.Equal(t, l, got)
 	}
 	_, err := ParseLevel("sse9")
-	require.ErrorContains(t, err, `unknown kernels "sse9" (known: generic, avx2, avx512, avx512vnni, amx)`)
+	require.ErrorContains(t, err, `unknown kernels "sse9" (known: generic, avx2, avx512, avx512vnni, amx, neon, neondotprod)`)
 	require.Equal(t, "Level(-1)", Level(-1).String())
 }
