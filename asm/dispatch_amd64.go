@@ -588,12 +588,12 @@ func (ks *amxKernels[T]) pays(w *IntPanels, cols int) bool {
 
 // tileConfig is what LDTILECFG reads: the shape of each tile register.
 type tileConfig struct {
-	palette, start byte
-	_              [14]byte
-	rowBytes       [8]uint16
-	_              [16]byte
-	rows           [8]byte
-	_              [8]byte
+	palette  byte
+	_        [15]byte
+	rowBytes [8]uint16
+	_        [16]byte
+	rows     [8]byte
+	_        [8]byte
 }
 
 // tileConfigs are the shapes that kernels want, by their columns and by how many
