@@ -35,6 +35,7 @@ func main() {
 	integers()
 	attention(c)
 	fixed()
+	gates(c)
 	Generate()
 }
 
