@@ -262,6 +262,28 @@ func siluMul(dst, gate, up []float32) {
 	}
 }
 
+func geluMul(dst, gate, up []float32) {
+	switch {
+	case level >= AVX512:
+		geluMulAVX512(&dst[0], &gate[0], &up[0], len(dst))
+	case level >= AVX2:
+		geluMulAVX2(&dst[0], &gate[0], &up[0], len(dst))
+	default:
+		geluMulGeneric(dst, gate, up)
+	}
+}
+
+func softCap(x []float32, scale, limit float32) {
+	switch {
+	case level >= AVX512:
+		softCapAVX512(&x[0], len(x), scale, limit)
+	case level >= AVX2:
+		softCapAVX2(&x[0], len(x), scale, limit)
+	default:
+		softCapGeneric(x, scale, limit)
+	}
+}
+
 func scaleMul(dst, x, w []float32, scale float32) {
 	if level < AVX2 {
 		scaleMulGeneric(dst, x, w, scale)

@@ -16,6 +16,9 @@ func mulStairs(y []float32, ys int, w []float32, ws int, x []float32, xs int, k,
 	mulStairsGeneric(y, ys, w, ws, x, xs, k, panels, cols, add)
 }
 
+func geluMul(dst, gate, up []float32)           { geluMulGeneric(dst, gate, up) }
+func softCap(x []float32, scale, limit float32) { softCapGeneric(x, scale, limit) }
+
 func softmax(x []float32, scale float32) (sum float32, ok bool) { return 0, false }
 
 func sumSquares(lanes *[16]float32, x []float32)  { sumSquaresGeneric(lanes, x) }

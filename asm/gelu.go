@@ -1,8 +1,5 @@
 package asm
 
-// gateChunk is how many elements GELUMul and SoftCap hand to a kernel at a time.
-const gateChunk = 256
-
 // GELUMul sets dst[i] = g/(1+Exp(-2u)) * up[i] for g = gate[i] and
 // u = √(2/π)(g + 0.044715 g³): the gated unit of Gemma's feed-forward blocks,
 // GELU in its tanh form (Hendrycks and Gimpel, "Gaussian Error Linear Units",
@@ -10,19 +7,22 @@ const gateChunk = 256
 // may be the same. The error of the unit is below 2e-7·|g|.
 func GELUMul(dst, gate, up []float32) {
 	sameLength(len(dst), len(gate), len(up))
-	var buf [gateChunk]float32
-	for len(dst) > 0 {
-		n := min(gateChunk, len(dst))
-		e := buf[:n]
-		for i, g := range gate[:n] {
-			const a, b = -1.5957691216057308, -1.5957691216057308 * 0.044715 // -2√(2/π)
-			e[i] = g * (float32(float32(g*g)*b) + a)
-		}
-		ExpSum(e, 1, 0) // only for the exponentials, which it leaves in e
-		for i, g := range gate[:n] {
-			dst[i] = float32(g/(1+e[i])) * up[i]
-		}
-		dst, gate, up = dst[n:], gate[n:], up[n:]
+	n := len(dst) &^ 15
+	if n > 0 {
+		geluMul(dst[:n], gate[:n], up[:n])
+	}
+	if n < len(dst) {
+		g, u := padded(gate[n:], 0), padded(up[n:], 0)
+		geluMul(g[:], g[:], u[:])
+		copy(dst[n:], g[:])
+	}
+}
+
+func geluMulGeneric(dst, gate, up []float32) {
+	for i, g := range gate {
+		const a, b = -1.5957691216057308, -1.5957691216057308 * 0.044715 // -2√(2/π)
+		e := Exp(g * (float32(float32(g*g)*b) + a))
+		dst[i] = float32(g/(1+e)) * up[i]
 	}
 }
 
@@ -31,19 +31,21 @@ func GELUMul(dst, gate, up []float32) {
 // "Neural Combinatorial Optimization with Reinforcement Learning", 2016). The
 // relative error of the hyperbolic tangent is below 3e-7.
 func SoftCap(x []float32, scale, limit float32) {
-	var args, buf [gateChunk]float32
-	for len(x) > 0 {
-		n := min(gateChunk, len(x))
-		ys, e := args[:n], buf[:n]
-		for i, v := range x[:n] {
-			ys[i] = v * scale
-			e[i] = 2 * abs(ys[i])
-		}
-		ExpSum(e, 1, 0)
-		for i, y := range ys {
-			x[i] = limit * tanh(y, e[i])
-		}
-		x = x[n:]
+	n := len(x) &^ 15
+	if n > 0 {
+		softCap(x[:n], scale, limit)
+	}
+	if n < len(x) {
+		t := padded(x[n:], 0)
+		softCap(t[:], scale, limit)
+		copy(x[n:], t[:])
+	}
+}
+
+func softCapGeneric(x []float32, scale, limit float32) {
+	for i, v := range x {
+		y := v * scale
+		x[i] = limit * tanh(y, Exp(2*abs(y)))
 	}
 }
 

@@ -546,3 +546,23 @@ func addFixedAVX2(sums *uint64, x *float32, n int) int
 //
 //go:noescape
 func addFixedAVX512(sums *uint64, x *float32, n int) int
+
+// geluMulAVX2 sets dst[i] = gate[i]/(1+exp(gate[i]*(gate[i]²*b + a))) * up[i] for i < n, a multiple of 16; see geluMulGeneric.
+//
+//go:noescape
+func geluMulAVX2(dst *float32, gate *float32, up *float32, n int)
+
+// softCapAVX2 sets x[i] = limit*tanh(x[i]*scale) for i < n, a multiple of 16; see softCapGeneric.
+//
+//go:noescape
+func softCapAVX2(x *float32, n int, scale float32, limit float32)
+
+// geluMulAVX512 sets dst[i] = gate[i]/(1+exp(gate[i]*(gate[i]²*b + a))) * up[i] for i < n, a multiple of 16; see geluMulGeneric.
+//
+//go:noescape
+func geluMulAVX512(dst *float32, gate *float32, up *float32, n int)
+
+// softCapAVX512 sets x[i] = limit*tanh(x[i]*scale) for i < n, a multiple of 16; see softCapGeneric.
+//
+//go:noescape
+func softCapAVX512(x *float32, n int, scale float32, limit float32)

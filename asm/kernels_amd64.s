@@ -13602,3 +13602,430 @@ end:
 	MOVQ BX, ret+24(FP)
 	VZEROUPPER
 	RET
+
+DATA geluLinear<>+0(SB)/4, $0xbfcc422a
+DATA geluLinear<>+4(SB)/4, $0xbfcc422a
+DATA geluLinear<>+8(SB)/4, $0xbfcc422a
+DATA geluLinear<>+12(SB)/4, $0xbfcc422a
+DATA geluLinear<>+16(SB)/4, $0xbfcc422a
+DATA geluLinear<>+20(SB)/4, $0xbfcc422a
+DATA geluLinear<>+24(SB)/4, $0xbfcc422a
+DATA geluLinear<>+28(SB)/4, $0xbfcc422a
+GLOBL geluLinear<>(SB), RODATA|NOPTR, $32
+
+DATA geluCubic<>+0(SB)/4, $0xbd922279
+DATA geluCubic<>+4(SB)/4, $0xbd922279
+DATA geluCubic<>+8(SB)/4, $0xbd922279
+DATA geluCubic<>+12(SB)/4, $0xbd922279
+DATA geluCubic<>+16(SB)/4, $0xbd922279
+DATA geluCubic<>+20(SB)/4, $0xbd922279
+DATA geluCubic<>+24(SB)/4, $0xbd922279
+DATA geluCubic<>+28(SB)/4, $0xbd922279
+GLOBL geluCubic<>(SB), RODATA|NOPTR, $32
+
+DATA two<>+0(SB)/4, $0x40000000
+DATA two<>+4(SB)/4, $0x40000000
+DATA two<>+8(SB)/4, $0x40000000
+DATA two<>+12(SB)/4, $0x40000000
+DATA two<>+16(SB)/4, $0x40000000
+DATA two<>+20(SB)/4, $0x40000000
+DATA two<>+24(SB)/4, $0x40000000
+DATA two<>+28(SB)/4, $0x40000000
+GLOBL two<>(SB), RODATA|NOPTR, $32
+
+DATA tanhNear<>+0(SB)/4, $0x3f200000
+DATA tanhNear<>+4(SB)/4, $0x3f200000
+DATA tanhNear<>+8(SB)/4, $0x3f200000
+DATA tanhNear<>+12(SB)/4, $0x3f200000
+DATA tanhNear<>+16(SB)/4, $0x3f200000
+DATA tanhNear<>+20(SB)/4, $0x3f200000
+DATA tanhNear<>+24(SB)/4, $0x3f200000
+DATA tanhNear<>+28(SB)/4, $0x3f200000
+GLOBL tanhNear<>(SB), RODATA|NOPTR, $32
+
+DATA tanhP0<>+0(SB)/4, $0x41a80000
+DATA tanhP0<>+4(SB)/4, $0x41a80000
+DATA tanhP0<>+8(SB)/4, $0x41a80000
+DATA tanhP0<>+12(SB)/4, $0x41a80000
+DATA tanhP0<>+16(SB)/4, $0x41a80000
+DATA tanhP0<>+20(SB)/4, $0x41a80000
+DATA tanhP0<>+24(SB)/4, $0x41a80000
+DATA tanhP0<>+28(SB)/4, $0x41a80000
+GLOBL tanhP0<>(SB), RODATA|NOPTR, $32
+
+DATA tanhP1<>+0(SB)/4, $0x449d8000
+DATA tanhP1<>+4(SB)/4, $0x449d8000
+DATA tanhP1<>+8(SB)/4, $0x449d8000
+DATA tanhP1<>+12(SB)/4, $0x449d8000
+DATA tanhP1<>+16(SB)/4, $0x449d8000
+DATA tanhP1<>+20(SB)/4, $0x449d8000
+DATA tanhP1<>+24(SB)/4, $0x449d8000
+DATA tanhP1<>+28(SB)/4, $0x449d8000
+GLOBL tanhP1<>(SB), RODATA|NOPTR, $32
+
+DATA tanhP2<>+0(SB)/4, $0x46226c00
+DATA tanhP2<>+4(SB)/4, $0x46226c00
+DATA tanhP2<>+8(SB)/4, $0x46226c00
+DATA tanhP2<>+12(SB)/4, $0x46226c00
+DATA tanhP2<>+16(SB)/4, $0x46226c00
+DATA tanhP2<>+20(SB)/4, $0x46226c00
+DATA tanhP2<>+24(SB)/4, $0x46226c00
+DATA tanhP2<>+28(SB)/4, $0x46226c00
+GLOBL tanhP2<>(SB), RODATA|NOPTR, $32
+
+DATA tanhQ0<>+0(SB)/4, $0x43520000
+DATA tanhQ0<>+4(SB)/4, $0x43520000
+DATA tanhQ0<>+8(SB)/4, $0x43520000
+DATA tanhQ0<>+12(SB)/4, $0x43520000
+DATA tanhQ0<>+16(SB)/4, $0x43520000
+DATA tanhQ0<>+20(SB)/4, $0x43520000
+DATA tanhQ0<>+24(SB)/4, $0x43520000
+DATA tanhQ0<>+28(SB)/4, $0x43520000
+GLOBL tanhQ0<>(SB), RODATA|NOPTR, $32
+
+DATA tanhQ1<>+0(SB)/4, $0x4593a800
+DATA tanhQ1<>+4(SB)/4, $0x4593a800
+DATA tanhQ1<>+8(SB)/4, $0x4593a800
+DATA tanhQ1<>+12(SB)/4, $0x4593a800
+DATA tanhQ1<>+16(SB)/4, $0x4593a800
+DATA tanhQ1<>+20(SB)/4, $0x4593a800
+DATA tanhQ1<>+24(SB)/4, $0x4593a800
+DATA tanhQ1<>+28(SB)/4, $0x4593a800
+GLOBL tanhQ1<>(SB), RODATA|NOPTR, $32
+
+// func geluMulAVX2(dst *float32, gate *float32, up *float32, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·geluMulAVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ gate+8(FP), CX
+	MOVQ up+16(FP), DX
+	MOVQ n+24(FP), BX
+	SHRQ $0x04, BX
+	JZ   done
+
+loop:
+	VMOVUPS      (CX), Y0
+	VMULPS       Y0, Y0, Y1
+	VMULPS       geluCubic<>+0(SB), Y1, Y1
+	VADDPS       geluLinear<>+0(SB), Y1, Y1
+	VMULPS       Y1, Y0, Y1
+	VCMPPS       $0x1d, expLow<>+0(SB), Y1, Y2
+	VMINPS       expHigh<>+0(SB), Y1, Y1
+	VMULPS       expLog2e<>+0(SB), Y1, Y3
+	VADDPS       expMagic<>+0(SB), Y3, Y3
+	VSUBPS       expMagic<>+0(SB), Y3, Y4
+	VFNMADD231PS expLn2hi<>+0(SB), Y4, Y1
+	VFNMADD231PS expLn2lo<>+0(SB), Y4, Y1
+	VMOVUPS      expPoly0<>+0(SB), Y4
+	VFMADD213PS  expPoly1<>+0(SB), Y1, Y4
+	VFMADD213PS  expPoly2<>+0(SB), Y1, Y4
+	VFMADD213PS  expPoly3<>+0(SB), Y1, Y4
+	VFMADD213PS  expPoly4<>+0(SB), Y1, Y4
+	VMULPS       Y1, Y1, Y5
+	VFMADD231PS  Y4, Y5, Y1
+	VADDPS       one<>+0(SB), Y1, Y1
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       Y3, Y1, Y1
+	VANDPS       Y2, Y1, Y1
+	VADDPS       one<>+0(SB), Y1, Y1
+	VDIVPS       Y1, Y0, Y0
+	VMULPS       (DX), Y0, Y0
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      32(CX), Y0
+	VMULPS       Y0, Y0, Y1
+	VMULPS       geluCubic<>+0(SB), Y1, Y1
+	VADDPS       geluLinear<>+0(SB), Y1, Y1
+	VMULPS       Y1, Y0, Y1
+	VCMPPS       $0x1d, expLow<>+0(SB), Y1, Y2
+	VMINPS       expHigh<>+0(SB), Y1, Y1
+	VMULPS       expLog2e<>+0(SB), Y1, Y3
+	VADDPS       expMagic<>+0(SB), Y3, Y3
+	VSUBPS       expMagic<>+0(SB), Y3, Y4
+	VFNMADD231PS expLn2hi<>+0(SB), Y4, Y1
+	VFNMADD231PS expLn2lo<>+0(SB), Y4, Y1
+	VMOVUPS      expPoly0<>+0(SB), Y4
+	VFMADD213PS  expPoly1<>+0(SB), Y1, Y4
+	VFMADD213PS  expPoly2<>+0(SB), Y1, Y4
+	VFMADD213PS  expPoly3<>+0(SB), Y1, Y4
+	VFMADD213PS  expPoly4<>+0(SB), Y1, Y4
+	VMULPS       Y1, Y1, Y5
+	VFMADD231PS  Y4, Y5, Y1
+	VADDPS       one<>+0(SB), Y1, Y1
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       Y3, Y1, Y1
+	VANDPS       Y2, Y1, Y1
+	VADDPS       one<>+0(SB), Y1, Y1
+	VDIVPS       Y1, Y0, Y0
+	VMULPS       32(DX), Y0, Y0
+	VMOVUPS      Y0, 32(AX)
+	ADDQ         $0x40, AX
+	ADDQ         $0x40, CX
+	ADDQ         $0x40, DX
+	DECQ         BX
+	JNZ          loop
+
+done:
+	VZEROUPPER
+	RET
+
+// func softCapAVX2(x *float32, n int, scale float32, limit float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·softCapAVX2(SB), NOSPLIT, $0-24
+	MOVQ         x+0(FP), AX
+	MOVQ         n+8(FP), CX
+	VBROADCASTSS scale+16(FP), Y0
+	VBROADCASTSS limit+20(FP), Y1
+	SHRQ         $0x04, CX
+	JZ           done
+
+loop:
+	VMULPS       (AX), Y0, Y2
+	VANDPS       absolute<>+0(SB), Y2, Y3
+	VADDPS       Y3, Y3, Y3
+	VCMPPS       $0x1d, expLow<>+0(SB), Y3, Y4
+	VMINPS       expHigh<>+0(SB), Y3, Y3
+	VMULPS       expLog2e<>+0(SB), Y3, Y5
+	VADDPS       expMagic<>+0(SB), Y5, Y5
+	VSUBPS       expMagic<>+0(SB), Y5, Y6
+	VFNMADD231PS expLn2hi<>+0(SB), Y6, Y3
+	VFNMADD231PS expLn2lo<>+0(SB), Y6, Y3
+	VMOVUPS      expPoly0<>+0(SB), Y6
+	VFMADD213PS  expPoly1<>+0(SB), Y3, Y6
+	VFMADD213PS  expPoly2<>+0(SB), Y3, Y6
+	VFMADD213PS  expPoly3<>+0(SB), Y3, Y6
+	VFMADD213PS  expPoly4<>+0(SB), Y3, Y6
+	VMULPS       Y3, Y3, Y7
+	VFMADD231PS  Y6, Y7, Y3
+	VADDPS       one<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       Y5, Y3, Y3
+	VANDPS       Y4, Y3, Y3
+	VADDPS       one<>+0(SB), Y3, Y3
+	VMOVUPS      two<>+0(SB), Y4
+	VDIVPS       Y3, Y4, Y3
+	VMOVUPS      one<>+0(SB), Y4
+	VSUBPS       Y3, Y4, Y3
+	VANDPS       signBit<>+0(SB), Y2, Y5
+	VORPS        Y5, Y3, Y3
+	VMULPS       Y2, Y2, Y5
+	VMULPS       tanhP0<>+0(SB), Y5, Y4
+	VADDPS       tanhP1<>+0(SB), Y4, Y4
+	VMULPS       Y5, Y4, Y4
+	VADDPS       tanhP2<>+0(SB), Y4, Y4
+	VMULPS       Y2, Y4, Y4
+	VADDPS       tanhQ0<>+0(SB), Y5, Y6
+	VMULPS       Y5, Y6, Y6
+	VADDPS       tanhQ1<>+0(SB), Y6, Y6
+	VMULPS       Y5, Y6, Y6
+	VADDPS       tanhP2<>+0(SB), Y6, Y6
+	VDIVPS       Y6, Y4, Y4
+	VANDPS       absolute<>+0(SB), Y2, Y5
+	VCMPPS       $0x11, tanhNear<>+0(SB), Y5, Y5
+	VBLENDVPS    Y5, Y4, Y3, Y3
+	VCMPPS       $0x03, Y2, Y2, Y5
+	VBLENDVPS    Y5, Y2, Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VMOVUPS      Y3, (AX)
+	VMULPS       32(AX), Y0, Y2
+	VANDPS       absolute<>+0(SB), Y2, Y3
+	VADDPS       Y3, Y3, Y3
+	VCMPPS       $0x1d, expLow<>+0(SB), Y3, Y4
+	VMINPS       expHigh<>+0(SB), Y3, Y3
+	VMULPS       expLog2e<>+0(SB), Y3, Y5
+	VADDPS       expMagic<>+0(SB), Y5, Y5
+	VSUBPS       expMagic<>+0(SB), Y5, Y6
+	VFNMADD231PS expLn2hi<>+0(SB), Y6, Y3
+	VFNMADD231PS expLn2lo<>+0(SB), Y6, Y3
+	VMOVUPS      expPoly0<>+0(SB), Y6
+	VFMADD213PS  expPoly1<>+0(SB), Y3, Y6
+	VFMADD213PS  expPoly2<>+0(SB), Y3, Y6
+	VFMADD213PS  expPoly3<>+0(SB), Y3, Y6
+	VFMADD213PS  expPoly4<>+0(SB), Y3, Y6
+	VMULPS       Y3, Y3, Y7
+	VFMADD231PS  Y6, Y7, Y3
+	VADDPS       one<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       Y5, Y3, Y3
+	VANDPS       Y4, Y3, Y3
+	VADDPS       one<>+0(SB), Y3, Y3
+	VMOVUPS      two<>+0(SB), Y4
+	VDIVPS       Y3, Y4, Y3
+	VMOVUPS      one<>+0(SB), Y4
+	VSUBPS       Y3, Y4, Y3
+	VANDPS       signBit<>+0(SB), Y2, Y5
+	VORPS        Y5, Y3, Y3
+	VMULPS       Y2, Y2, Y5
+	VMULPS       tanhP0<>+0(SB), Y5, Y4
+	VADDPS       tanhP1<>+0(SB), Y4, Y4
+	VMULPS       Y5, Y4, Y4
+	VADDPS       tanhP2<>+0(SB), Y4, Y4
+	VMULPS       Y2, Y4, Y4
+	VADDPS       tanhQ0<>+0(SB), Y5, Y6
+	VMULPS       Y5, Y6, Y6
+	VADDPS       tanhQ1<>+0(SB), Y6, Y6
+	VMULPS       Y5, Y6, Y6
+	VADDPS       tanhP2<>+0(SB), Y6, Y6
+	VDIVPS       Y6, Y4, Y4
+	VANDPS       absolute<>+0(SB), Y2, Y5
+	VCMPPS       $0x11, tanhNear<>+0(SB), Y5, Y5
+	VBLENDVPS    Y5, Y4, Y3, Y3
+	VCMPPS       $0x03, Y2, Y2, Y5
+	VBLENDVPS    Y5, Y2, Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VMOVUPS      Y3, 32(AX)
+	ADDQ         $0x40, AX
+	DECQ         CX
+	JNZ          loop
+
+done:
+	VZEROUPPER
+	RET
+
+// func geluMulAVX512(dst *float32, gate *float32, up *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·geluMulAVX512(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         gate+8(FP), CX
+	MOVQ         up+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSS expLow<>+0(SB), Z0
+	VBROADCASTSS expHigh<>+0(SB), Z1
+	VBROADCASTSS expLog2e<>+0(SB), Z2
+	VBROADCASTSS expMagic<>+0(SB), Z3
+	VBROADCASTSS expLn2hi<>+0(SB), Z4
+	VBROADCASTSS expLn2lo<>+0(SB), Z5
+	VBROADCASTSS one<>+0(SB), Z6
+	VBROADCASTSS expPoly0<>+0(SB), Z7
+	VBROADCASTSS expPoly1<>+0(SB), Z8
+	VBROADCASTSS expPoly2<>+0(SB), Z9
+	VBROADCASTSS expPoly3<>+0(SB), Z10
+	VBROADCASTSS expPoly4<>+0(SB), Z11
+	VBROADCASTSS geluLinear<>+0(SB), Z12
+	VBROADCASTSS geluCubic<>+0(SB), Z13
+	VBROADCASTSS one<>+0(SB), Z14
+	SHRQ         $0x04, BX
+	JZ           done
+
+loop:
+	VMOVUPS      (CX), Z15
+	VMULPS       Z15, Z15, Z16
+	VMULPS       Z13, Z16, Z16
+	VADDPS       Z12, Z16, Z16
+	VMULPS       Z16, Z15, Z16
+	VCMPPS       $0x1d, Z0, Z16, K1
+	VMINPS       Z1, Z16, Z16
+	VMULPS       Z2, Z16, Z17
+	VADDPS       Z3, Z17, Z17
+	VSUBPS       Z3, Z17, Z18
+	VFNMADD231PS Z4, Z18, Z16
+	VFNMADD231PS Z5, Z18, Z16
+	VMOVAPS      Z7, Z18
+	VFMADD213PS  Z8, Z16, Z18
+	VFMADD213PS  Z9, Z16, Z18
+	VFMADD213PS  Z10, Z16, Z18
+	VFMADD213PS  Z11, Z16, Z18
+	VMULPS       Z16, Z16, Z19
+	VFMADD231PS  Z18, Z19, Z16
+	VADDPS       Z6, Z16, Z16
+	VPSLLD       $0x17, Z17, Z17
+	VPADDD.Z     Z17, Z16, K1, Z16
+	VADDPS       Z14, Z16, Z16
+	VDIVPS       Z16, Z15, Z15
+	VMULPS       (DX), Z15, Z15
+	VMOVUPS      Z15, (AX)
+	ADDQ         $0x40, AX
+	ADDQ         $0x40, CX
+	ADDQ         $0x40, DX
+	DECQ         BX
+	JNZ          loop
+
+done:
+	VZEROUPPER
+	RET
+
+// func softCapAVX512(x *float32, n int, scale float32, limit float32)
+// Requires: AVX, AVX512F
+TEXT ·softCapAVX512(SB), NOSPLIT, $0-24
+	MOVQ         x+0(FP), AX
+	MOVQ         n+8(FP), CX
+	VBROADCASTSS scale+16(FP), Z0
+	VBROADCASTSS limit+20(FP), Z1
+	VBROADCASTSS expLow<>+0(SB), Z2
+	VBROADCASTSS expHigh<>+0(SB), Z3
+	VBROADCASTSS expLog2e<>+0(SB), Z4
+	VBROADCASTSS expMagic<>+0(SB), Z5
+	VBROADCASTSS expLn2hi<>+0(SB), Z6
+	VBROADCASTSS expLn2lo<>+0(SB), Z7
+	VBROADCASTSS one<>+0(SB), Z8
+	VBROADCASTSS expPoly0<>+0(SB), Z9
+	VBROADCASTSS expPoly1<>+0(SB), Z10
+	VBROADCASTSS expPoly2<>+0(SB), Z11
+	VBROADCASTSS expPoly3<>+0(SB), Z12
+	VBROADCASTSS expPoly4<>+0(SB), Z13
+	VBROADCASTSS one<>+0(SB), Z14
+	VBROADCASTSS two<>+0(SB), Z15
+	VBROADCASTSS signBit<>+0(SB), Z16
+	VBROADCASTSS absolute<>+0(SB), Z17
+	VBROADCASTSS tanhNear<>+0(SB), Z18
+	VBROADCASTSS tanhP0<>+0(SB), Z19
+	VBROADCASTSS tanhP1<>+0(SB), Z20
+	VBROADCASTSS tanhP2<>+0(SB), Z21
+	VBROADCASTSS tanhQ0<>+0(SB), Z22
+	VBROADCASTSS tanhQ1<>+0(SB), Z23
+	SHRQ         $0x04, CX
+	JZ           done
+
+loop:
+	VMULPS       (AX), Z0, Z24
+	VPANDD       Z17, Z24, Z25
+	VADDPS       Z25, Z25, Z25
+	VCMPPS       $0x1d, Z2, Z25, K1
+	VMINPS       Z3, Z25, Z25
+	VMULPS       Z4, Z25, Z26
+	VADDPS       Z5, Z26, Z26
+	VSUBPS       Z5, Z26, Z27
+	VFNMADD231PS Z6, Z27, Z25
+	VFNMADD231PS Z7, Z27, Z25
+	VMOVAPS      Z9, Z27
+	VFMADD213PS  Z10, Z25, Z27
+	VFMADD213PS  Z11, Z25, Z27
+	VFMADD213PS  Z12, Z25, Z27
+	VFMADD213PS  Z13, Z25, Z27
+	VMULPS       Z25, Z25, Z28
+	VFMADD231PS  Z27, Z28, Z25
+	VADDPS       Z8, Z25, Z25
+	VPSLLD       $0x17, Z26, Z26
+	VPADDD.Z     Z26, Z25, K1, Z25
+	VADDPS       Z14, Z25, Z25
+	VMOVUPS      Z15, Z26
+	VDIVPS       Z25, Z26, Z25
+	VMOVUPS      Z14, Z26
+	VSUBPS       Z25, Z26, Z25
+	VPANDD       Z16, Z24, Z27
+	VPORD        Z27, Z25, Z25
+	VMULPS       Z24, Z24, Z27
+	VMULPS       Z19, Z27, Z26
+	VADDPS       Z20, Z26, Z26
+	VMULPS       Z27, Z26, Z26
+	VADDPS       Z21, Z26, Z26
+	VMULPS       Z24, Z26, Z26
+	VADDPS       Z22, Z27, Z28
+	VMULPS       Z27, Z28, Z28
+	VADDPS       Z23, Z28, Z28
+	VMULPS       Z27, Z28, Z28
+	VADDPS       Z21, Z28, Z28
+	VDIVPS       Z28, Z26, Z26
+	VPANDD       Z17, Z24, Z27
+	VCMPPS       $0x11, Z18, Z27, K1
+	VMOVAPS      Z26, K1, Z25
+	VCMPPS       $0x03, Z24, Z24, K1
+	VMOVAPS      Z24, K1, Z25
+	VMULPS       Z1, Z25, Z25
+	VMOVUPS      Z25, (AX)
+	ADDQ         $0x40, AX
+	DECQ         CX
+	JNZ          loop
+
+done:
+	VZEROUPPER
+	RET

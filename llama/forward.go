@@ -57,7 +57,7 @@ func (r *Runner) chunk(ctx context.Context, parts []part, p *Pass, e extent, log
 func (r *Runner) begin(parts []part, depth int) {
 	c := &r.model.config
 	r.rows, r.logitRows, r.attention = r.rows[:0], r.logitRows[:0], r.attention[:0]
-	r.groups, r.ops = r.groups[:0], r.ops[:0]
+	r.groups, r.ops, r.alone = r.groups[:0], r.ops[:0], r.alone[:0]
 	longest := 0
 	for _, s := range parts {
 		base := s.Seq.Len()
@@ -79,6 +79,7 @@ func (r *Runner) begin(parts []part, depth int) {
 		}
 		longest = max(longest, base+len(s.Tokens))
 	}
+	r.addAlone()
 	r.rope.Extend(longest)
 	r.localRope.Extend(longest)
 	n := len(r.rows)
@@ -486,14 +487,12 @@ type attentionItem struct {
 // other are on one.
 const queryRows = 32
 
-// addAttention lists the items of a span whose n rows begin at row.
+// addAttention lists the items of a span whose n rows begin at row; those of
+// single rows follow in addAlone.
 func (r *Runner) addAttention(s *Sequence, row, n int) {
 	c := &r.model.config
 	if n == 1 {
-		// All query heads of a key-value head form one item.
-		for h := range c.KVHeads {
-			r.attention = append(r.attention, attentionItem{s, row, 1, h, true})
-		}
+		r.alone = append(r.alone, row)
 		return
 	}
 	for pos := s.Len(); n > 0; {
@@ -502,6 +501,17 @@ func (r *Runner) addAttention(s *Sequence, row, n int) {
 			r.attention = append(r.attention, attentionItem{s, row, count, h, false})
 		}
 		pos, row, n = pos+count, row+count, n-count
+	}
+}
+
+// addAlone lists the items of rows that are the only ones of their sequences: all
+// query heads of a key-value head form one. Those of a head follow one another,
+// because sequences may share pages.
+func (r *Runner) addAlone() {
+	for h := range r.model.config.KVHeads {
+		for _, row := range r.alone {
+			r.attention = append(r.attention, attentionItem{r.rows[row].Seq, row, 1, h, true})
+		}
 	}
 }
 

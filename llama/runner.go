@@ -100,6 +100,7 @@ type Runner struct {
 	groups    []group
 	ops       []rowOp // to be run before the next product
 	attention []attentionItem
+	alone     []int // rows that are the only ones of their sequences
 	tainted   []int // per row: first block that undeclared edits reach
 	block     int
 	rowJob    rowJob

@@ -302,23 +302,21 @@ func (q *Queries) Sum(s *AttentionScratch, scores []float32, pages []*Page, head
 		scratch: s, pages: pages, head: head, panel: from, panels: to - from,
 	}
 	clear(v.sums)
-	last := (q.longest() - 1) / PageLen * PageLen
-	switch {
-	case q.start(q.N-1) == 0 && (q.Step == 0 || q.Step == 1 && q.Len > last):
-		// All see all pages but the last, and of that each a position more than
-		// the one before it.
-		v.add(0, q.N, 0, last, 0)
-		v.add(0, q.N, last, q.Len, q.Step)
-	default:
-		// The positions that all queries see, after those that only earlier and
-		// before those that only later ones do.
-		begin, end := q.start(q.N-1), q.Len
-		if begin >= end {
-			begin, end = q.longest(), q.longest() // there are none
-		}
-		for c := range q.N {
-			v.add(c, 1, q.start(c), min(begin, q.end(c)), 0)
-		}
+	// The positions that all queries see, after those that only earlier and before
+	// those that only later ones do.
+	begin, end := q.start(q.N-1), q.Len
+	if begin >= end {
+		begin, end = q.longest(), q.longest() // there are none
+	}
+	for c := 0; c < q.N && q.start(c) < begin; c++ {
+		v.add(c, 1, q.start(c), min(begin, q.end(c)), 0)
+	}
+	last := max(begin, (q.longest()-1)/PageLen*PageLen)
+	if q.Step == 1 && last < end {
+		// On the last page each sees a position more than the one before it.
+		v.add(0, q.N, begin, last, 0)
+		v.add(0, q.N, last, end, 1)
+	} else {
 		v.add(0, q.N, begin, end, 0)
 		for c := range q.N {
 			v.add(c, 1, end, q.end(c), 0)

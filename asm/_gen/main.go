@@ -48,6 +48,7 @@ func main() {
 	integers()
 	attention(c)
 	fixed()
+	gates(c)
 	Generate()
 }
 

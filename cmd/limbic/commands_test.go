@@ -79,6 +79,7 @@ func ranIn(t *testing.T, precision llama.Precision, p provenance) {
 	assert.Equal(t, "llama", p.Architecture)
 	assert.Equal(t, "Q4_K", p.Quantisation)
 	assert.Equal(t, precision.String(), p.Precision)
+	assert.Equal(t, "f32", p.KV)
 	assert.Len(t, p.ModelSHA256, 64)
 	assert.Len(t, p.TokenizerSHA256, 64)
 	assert.NotZero(t, p.Threads)

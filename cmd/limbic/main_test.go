@@ -145,6 +145,7 @@ func TestUsageErrors(t *testing.T) {
 		{"logits|m|t|--top|-1", "--top -1"},
 		{"logits|m|t|--out=", "--out"},
 		{"logits|m|t|--precision|best", `unknown precision "best"|exact, probe, fast`},
+		{"logits|m|t|--kv|f8", `unknown type of keys and values "f8"|f32, f16`},
 		{"logits|" + testModel + "|t|--threads|-2", "--threads -2"},
 		{"logits|" + testModel + "|t|--threads|1000000", "--threads 1000000"},
 		{"trace|m|t", "--out is missing"},
