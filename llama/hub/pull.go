@@ -546,7 +546,7 @@ type note struct {
 	URL       string `json:"url"`       // without what may be secret
 	Validator string `json:"validator"` // ETag or Last-Modified
 	SHA256    string `json:"sha256,omitempty"`
-	Size      int64  `json:"size,omitempty"`
+	Size      int64  `json:"size,omitempty"` // of a partial file: what is surely on the disk
 }
 
 func readNote(path string) (n note) {
