@@ -64,6 +64,9 @@ A file elsewhere goes to LIMBIC_CACHE, or to limbic's folder in the user's cache
 			return usagef("unexpected argument %q", args[1])
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := notEmpty(cmd, "sha256"); err != nil {
+				return err
+			}
 			r := pullResult{Ref: args[0], Provenance: programProvenance()}
 			if info, err := os.Stat(args[0]); err == nil {
 				r.modelRow = modelRow{Name: args[0], Source: "path", Path: args[0], Size: info.Size()}
@@ -74,6 +77,9 @@ A file elsewhere goes to LIMBIC_CACHE, or to limbic's folder in the user's cache
 			}
 			ref, err := hub.ParseRef(args[0])
 			if err != nil {
+				return usageError{unprefixed{err, "hub: "}}
+			}
+			if err := o.Check(ref); err != nil {
 				return usageError{unprefixed{err, "hub: "}}
 			}
 			c, err := hub.NewClient()

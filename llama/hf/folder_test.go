@@ -213,6 +213,7 @@ func TestOpenErrors(t *testing.T) {
 		"empty":            {change(func(w *weights) { (*w)[1].Shape, (*w)[1].Data = []int{0, 4}, []byte{} }), `shape [0 4] is not that of a matrix`, false},
 		"rows of heads":    {change(func(w *weights) { (*w)[0].Shape = []int{1, 16} }), `1 rows are no heads of an even size 2`, false},
 		"embedding":        {change(func(w *weights) { (*w)[10].Shape = []int{1032} }), `shape [1032] is not that of a matrix`, false},
+		"rows to spare":    {change(func(w *weights) { (*w)[10].Shape, (*w)[10].Data = []int{70_000, 4}, make([]byte, 16*70_000) }), `the embedding has 70000 rows, the tokenizer only 257 tokens`, false},
 		"unknown":          {change(func(w *weights) { w.add("model.layers.0.mlp.extra.weight", safetensors.F32, make([]byte, 4), 1) }), `tensor "model.layers.0.mlp.extra.weight": a tensor that models of this kind do not have: running without it is not supported`, true},
 		"unknown suffix":   {change(func(w *weights) { w.add("model.layers.0.mlp.up_proj.qweight", safetensors.F32, make([]byte, 4), 1) }), `a tensor that models of this kind do not have`, true},
 		"block":            {change(func(w *weights) { w.add("model.layers.1.mlp.up_proj.weight", safetensors.F32, make([]byte, 4), 1) }), `tensor "model.layers.1.mlp.up_proj.weight": block 1 of a model of 1 blocks`, false},

@@ -59,8 +59,17 @@ func (f *folder) vocabulary(c *config, rows int) ([]gguf.KV, error) {
 	if kvs, err = c.endTokens(kvs, rows); err != nil {
 		return nil, err
 	}
+	if at, ok := lookup(kvs, tokensKey); ok {
+		if tokens, _ := kvs[at].Value.Any().([]string); rows > 2*len(tokens)+maxSpare {
+			return nil, fmt.Errorf("hf: %s: the embedding has %d rows, the tokenizer only %d tokens", f.dir, rows, len(tokens))
+		}
+	}
 	return pad(kvs, rows), nil
 }
+
+// maxSpare bounds the rows of the embedding that no token has, beside as many as
+// have one.
+const maxSpare = 1 << 16
 
 func lookup(kvs []gguf.KV, key string) (int, bool) {
 	i := slices.IndexFunc(kvs, func(kv gguf.KV) bool { return kv.Key == key })

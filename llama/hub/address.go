@@ -195,11 +195,16 @@ func (p *pull) addressPart(ctx context.Context, place *addressPlace, address, pa
 	}
 	u := *place.url
 	partNote := path + incomplete + ".json"
-	d := &download{
+	before := readNote(partNote)
+	var d *download
+	d = &download{
 		what: p.file, address: address, part: path + incomplete, size: -1, want: want,
-		validator: readNote(partNote).Validator,
+		validator: before.Validator, kept: before.Size,
 		changed: func(v string) error {
 			return writeNote(partNote, note{URL: plainURL(&u), Validator: v})
+		},
+		keep: func(n int64) error {
+			return writeNote(partNote, note{URL: plainURL(&u), Validator: d.validator, Size: n})
 		},
 		check: func(head []byte) error {
 			if string(head) != "GGUF" {

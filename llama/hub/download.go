@@ -29,6 +29,11 @@ type download struct {
 	// not continued.
 	validator string
 	changed   func(validator string) error // called when the validator does
+	// Where the digest is unknown, only what is known to be on the disk is
+	// continued: a machine that loses its power may keep the length of a file and
+	// not what stood in it. kept is how much that is, and keep writes it down.
+	kept int64
+	keep func(n int64) error
 
 	check  func(head []byte) error // looks at the first four bytes, if set
 	room   func(need int64) error  // called, if set, before so many bytes are written
@@ -87,7 +92,7 @@ func (c *Client) fetch(ctx context.Context, hc *http.Client, d *download) (diges
 			return progress, err
 		})
 		if err != nil {
-			_ = f.Sync() // what there is will be checked when it is continued
+			d.sync(f)
 			return "", err
 		}
 		digest = hex.EncodeToString(d.sum.Sum(nil))
@@ -110,9 +115,19 @@ func (c *Client) fetch(ctx context.Context, hc *http.Client, d *download) (diges
 	return digest, f.Close()
 }
 
+// keepEvery is how many bytes are put on the disk at a time.
+const keepEvery = 64 << 20
+
+// sync puts what came on the disk. Where that fails, it will come again.
+func (d *download) sync(f *os.File) {
+	if f.Sync() == nil && d.keep != nil && d.want == "" && d.keep(d.n) == nil {
+		d.kept = d.n
+	}
+}
+
 // restart empties the partial file.
 func (d *download) restart(f *os.File) error {
-	d.sum, d.n = d.digest(), 0
+	d.sum, d.n, d.kept = d.digest(), 0, 0
 	d.report(0)
 	return f.Truncate(0)
 }
@@ -130,17 +145,24 @@ func (d *download) resume(ctx context.Context, f *os.File) error {
 	if d.size >= 0 && info.Size() > d.size || d.unsure() {
 		return d.restart(f)
 	}
+	size := info.Size()
+	if d.want == "" && d.kept < size {
+		size = d.kept
+		if err := f.Truncate(size); err != nil {
+			return err
+		}
+	}
 	d.sum, d.n = d.digest(), 0
 	buf := make([]byte, 1<<18)
-	for d.n < info.Size() {
+	for d.n < size {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		n, err := f.ReadAt(buf[:min(int64(len(buf)), info.Size()-d.n)], d.n)
+		n, err := f.ReadAt(buf[:min(int64(len(buf)), size-d.n)], d.n)
 		d.sum.Write(buf[:n])
 		d.n += int64(n)
 		d.report(d.n)
-		if err != nil && !(err == io.EOF && d.n == info.Size()) {
+		if err != nil && !(err == io.EOF && d.n == size) {
 			return err
 		}
 	}
@@ -278,6 +300,9 @@ func (d *download) copy(body io.Reader, f *os.File, w *watch) error {
 				}
 			}
 			d.report(d.n)
+			if d.keep != nil && d.n-d.kept >= keepEvery {
+				d.sync(f)
+			}
 		}
 		switch {
 		case err == io.EOF && d.size >= 0 && d.n < d.size:

@@ -34,6 +34,23 @@ type PullOptions struct {
 	SHA256 string
 }
 
+// Check reports what is wrong with the options for a reference. Pull does, too.
+func (o PullOptions) Check(r Ref) error { return prefixed(o.check(r)) }
+
+func (o PullOptions) check(r Ref) error {
+	switch {
+	case o.SHA256 != "" && !sha256Form.MatchString(strings.ToLower(o.SHA256)):
+		return fmt.Errorf("the hash %q is not 64 hexadecimal digits", o.SHA256)
+	case o.SHA256 != "" && r.URL == "":
+		return errors.New("a hash is given only for a plain address: the Hub states those of its files")
+	case o.SHA256 != "" && splitForm.MatchString(r.URL):
+		return errors.New("a hash cannot be given for a file in several parts")
+	case o.Safetensors && (r.URL != "" || r.File != "" || r.Tag != ""):
+		return errors.New("a model in safetensors is a whole repository: owner/repo")
+	}
+	return nil
+}
+
 // Pulled says what [Client.Pull] did.
 type Pulled struct {
 	Model
@@ -108,15 +125,11 @@ func (p *pull) report(n int64) {
 
 func (p *pull) run(ctx context.Context) error {
 	o := p.options
-	switch {
-	case p.client.Offline:
+	if p.client.Offline {
 		return errors.New("HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE is set: nothing is fetched")
-	case o.SHA256 != "" && !sha256Form.MatchString(strings.ToLower(o.SHA256)):
-		return fmt.Errorf("the hash %q is not 64 hexadecimal digits", o.SHA256)
-	case o.SHA256 != "" && p.ref.URL == "":
-		return errors.New("a hash is given only for a plain address: the Hub states those of its files")
-	case o.Safetensors && (p.ref.URL != "" || p.ref.File != "" || p.ref.Tag != ""):
-		return errors.New("a model in safetensors is a whole repository: owner/repo")
+	}
+	if err := o.check(p.ref); err != nil {
+		return err
 	}
 	var err error
 	if p.http, err = p.client.http(); err != nil {
@@ -546,7 +559,7 @@ type note struct {
 	URL       string `json:"url"`       // without what may be secret
 	Validator string `json:"validator"` // ETag or Last-Modified
 	SHA256    string `json:"sha256,omitempty"`
-	Size      int64  `json:"size,omitempty"`
+	Size      int64  `json:"size,omitempty"` // of a partial file: what is surely on the disk
 }
 
 func readNote(path string) (n note) {

@@ -808,6 +808,29 @@ func TestPullAddressPage(t *testing.T) {
 	require.ErrorContains(t, err, "no GGUF file")
 }
 
+// Of a partial file, only what was put on the disk is continued.
+func TestPullAddressKept(t *testing.T) {
+	for _, kept := range []int64{0, 60_000, 100_000, 200_000} {
+		t.Run(fmt.Sprint(kept), func(t *testing.T) {
+			_, c := setUp(t)
+			base, put, _ := addresses(t)
+			put("/m.gguf", `"1"`, q4)
+			r, _ := ParseRef(base + "/m.gguf")
+			place, err := c.Store.addressPlace(r)
+			require.NoError(t, err)
+			part := place.files[0] + incomplete
+			require.NoError(t, os.MkdirAll(filepath.Dir(part), 0o777))
+			data := bytes.Clone(q4[:100_000])
+			clear(data[min(kept, 100_000):]) // as after a loss of power
+			require.NoError(t, os.WriteFile(part, data, 0o666))
+			require.NoError(t, writeNote(part+".json", note{URL: base + "/m.gguf", Validator: `"1"`, Size: kept}))
+			p := pulled(t, c, base+"/m.gguf")
+			same(t, q4, p.Path)
+			assert.Equal(t, int64(len(q4))-min(kept, 100_000), p.Fetched)
+		})
+	}
+}
+
 // Without anything that tells one state of a file from another, a broken
 // connection makes the file start anew: the rest may be of another one.
 func TestPullAddressUnsure(t *testing.T) {
