@@ -15,6 +15,7 @@ import argparse
 import datetime
 import hashlib
 import json
+import multiprocessing
 import subprocess
 import sys
 import tempfile
@@ -63,40 +64,38 @@ def components(texts):
     return vt[:int(np.searchsorted(held, SHARE)) + 1]
 
 
-def recipe(e, corpus):
-    """raw, contrast, denoised: [blocks, emotions, width]; calibrations: [blocks] dicts."""
-    states = States(e)
-    skip = 1 if e.adds_bos else 0
-    width = e.model.config.hidden_size
+def pooled(text):
+    """In a worker: pooled means [blocks, width] of a text, None where it is too short, and
+    the norms at every position but the first, [blocks, positions]."""
+    skip = 1 if ENGINE.adds_bos else 0
+    ids = ENGINE.encode(text)
+    ENGINE.model.model(torch.tensor([ids]), use_cache=False)
+    h = np.stack(STATES.out)
+    norms = np.linalg.norm(h[:, 1:], axis=2)
+    return (h[:, skip + FROM - 1:].mean(1) if len(ids) - skip >= FROM else None), norms
 
-    def run(text):
-        ids = e.encode(text)
-        e.model.model(torch.tensor([ids]), use_cache=False)
-        return np.stack(states.out), len(ids) - skip
 
-    means, rows, short = [], [], 0
-    start = time.time()
-    for n, (emotion, _, hand, text) in enumerate(corpus.stories):
-        h, length = run(text)
-        if length < FROM:
-            short += 1
-            continue
-        means.append(h[:, skip + FROM - 1:].mean(1))
-        rows.append((corpus.emotions.index(emotion), hand))
-        if n % 50 == 49:
-            print(f"{n + 1} of {len(corpus.stories)} stories, {time.time() - start:.0f} s", file=sys.stderr)
-    means = np.stack(means, 1)  # [blocks, stories, width]
+def recipe(e, corpus, jobs):
+    """raw, contrast, denoised: [blocks, emotions, width]; norms: [blocks, positions]."""
+    global ENGINE, STATES
+    ENGINE, STATES = e, States(e)
+    texts = [s[3] for s in corpus.stories] + [text for _, text in corpus.neutral]
+    torch.set_num_threads(1)  # the workers share the processor, and are forked
+    start, got = time.time(), []
+    with multiprocessing.get_context("fork").Pool(jobs) as pool:
+        for result in pool.imap(pooled, texts, chunksize=4):
+            got.append(result)
+            if len(got) % 50 == 0:
+                print(f"{len(got)} of {len(texts)} texts, {time.time() - start:.0f} s", file=sys.stderr, flush=True)
+    stories, neutral = got[:len(corpus.stories)], got[len(corpus.stories):]
+    means = np.stack([m for m, _ in stories if m is not None], 1)  # [blocks, stories, width]
+    rows = [(corpus.emotions.index(s[0]), s[2]) for s, (m, _) in zip(corpus.stories, stories) if m is not None]
+    short = len(stories) - len(rows)
     emotion = np.array([r[0] for r in rows])
     hand = np.array([r[1] for r in rows])
-
-    neutral, norms = [], []
-    for _, text in corpus.neutral:
-        h, length = run(text)
-        norms.append(np.linalg.norm(h[:, 1:], axis=2))
-        if length >= FROM:
-            neutral.append(h[:, skip + FROM - 1:].mean(1))
+    norms = np.concatenate([n for _, n in neutral], 1)
+    neutral = [m for m, _ in neutral if m is not None]
     neutral = np.stack(neutral, 1)
-    norms = np.concatenate(norms, 1)
 
     by_emotion = lambda x: np.stack([x[:, emotion == i].mean(1) for i in range(len(corpus.emotions))], 1)
     raw = by_emotion(means)
@@ -134,6 +133,7 @@ def main():
     a.add_argument("--limbic", default="limbic")
     a.add_argument("--out", required=True)
     a.add_argument("--slice")
+    a.add_argument("--jobs", type=int, default=2)
     a = a.parse_args()
     e = Engine(a.model)
     theirs = safetensors.numpy.load_file(a.vectors)
@@ -142,7 +142,7 @@ def main():
         header = json.loads(json.loads(f.read(n))["__metadata__"]["limbic"])
     corpus = Corpus(header["provenance"]["topics"])
     assert header["emotions"] == corpus.emotions and header["provenance"]["precision"] == "exact"
-    ours = recipe(e, corpus)
+    ours = recipe(e, corpus, a.jobs)
     result = {
         "model": e.get("general.name"), "model_sha256": hashlib.sha256(open(a.model, "rb").read()).hexdigest(),
         "date": datetime.date.today().isoformat(), "torch": torch.__version__, "transformers": transformers.__version__,
