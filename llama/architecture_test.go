@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -468,4 +469,50 @@ func TestLoadRefusesArchitectures(t *testing.T) {
 			}
 		})
 	}
+}
+
+// unstacked gives every expert of a mixture tensors of its own.
+func (f *modelFile) unstacked(experts int) *modelFile {
+	for name, all := range f.tensors {
+		stem, ok := strings.CutSuffix(name, "_exps.weight")
+		if !ok {
+			continue
+		}
+		delete(f.tensors, name)
+		for e := range experts {
+			one := all
+			one.Name, one.Dims = fmt.Sprintf("%s.%d.weight", stem, e), all.Dims[:2]
+			one.Data = all.Data[e*len(all.Data)/experts:][:len(all.Data)/experts]
+			f.tensors[one.Name] = one
+		}
+	}
+	return f
+}
+
+// Old files of Mixtral have a tensor for each expert. They give the same bits as
+// those that stack them, and miss none quietly.
+func TestUnstackedExperts(t *testing.T) {
+	s := smallArchitectures["llama mixture"]
+	for _, s := range []spec{s, s.of(tensor.Q4_0)} {
+		stacked := s.model(t)
+		apart, err := s.file().unstacked(s.experts).load(t)
+		require.NoError(t, err)
+		defer apart.Close()
+		var logits [2][]float32
+		for i, m := range []*Model{stacked, apart} {
+			r := runner(t, m, RunnerOptions{Threads: 1})
+			seq := r.NewSequence()
+			require.NoError(t, r.Forward(t.Context(), &Pass{Spans: []Span{{Seq: seq, Tokens: text(m, 20, 0), Logits: LastLogits}}}))
+			logits[i] = slices.Clone(r.Logits(0))
+		}
+		require.Equal(t, logits[0], logits[1])
+	}
+	f := s.file().unstacked(s.experts)
+	delete(f.tensors, "blk.1.ffn_up.3.weight")
+	_, err := f.load(t)
+	require.ErrorContains(t, err, `tensor "blk.1.ffn_up.3.weight": missing`)
+	f = s.file().unstacked(s.experts)
+	f.tensors["blk.1.ffn_up.4.weight"] = gguf.TensorData{Name: "blk.1.ffn_up.4.weight", Type: tensor.F32, Dims: []int{1}, Data: make([]byte, 4)}
+	_, err = f.load(t)
+	require.ErrorContains(t, err, `tensor "blk.1.ffn_up.4.weight": a tensor that this architecture does not use`)
 }

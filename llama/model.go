@@ -329,11 +329,19 @@ func (l *loader) block(c *Config, prefix string) (b block) {
 }
 
 // experts reads the feed-forward layers of a mixture, which lie one behind the
-// other in tensors of three dimensions.
+// other in tensors of three dimensions, or in tensors of their own, as in files of
+// Mixtral from before April 2024.
 func (l *loader) experts(c *Config, prefix string) []feedForward {
 	all := make([]feedForward, c.Experts)
 	read := func(name string, rows, cols int, set func(f *feedForward, x linear)) {
 		name = prefix + name
+		if !l.has(name+"_exps.weight") && l.has(name+".0.weight") {
+			for i := range all {
+				set(&all[i], l.linears(fmt.Sprintf("%s.%d", name, i), cols, rows)[0])
+			}
+			return
+		}
+		name += "_exps"
 		if t, ok := l.file.Tensor(name + ".weight"); ok && (len(t.Dims) != 3 || t.Dims[2] != c.Experts) {
 			l.fail(name+".weight", fmt.Errorf("has dimensions %v, want %d by %d for each of %d experts", t.Dims, cols, rows, c.Experts))
 			return
@@ -342,9 +350,9 @@ func (l *loader) experts(c *Config, prefix string) []feedForward {
 			set(&all[i], x)
 		}
 	}
-	read("ffn_gate_exps", c.FeedForward, c.Width, func(f *feedForward, x linear) { f.gate = x })
-	read("ffn_up_exps", c.FeedForward, c.Width, func(f *feedForward, x linear) { f.up = x })
-	read("ffn_down_exps", c.Width, c.FeedForward, func(f *feedForward, x linear) { f.down = x })
+	read("ffn_gate", c.FeedForward, c.Width, func(f *feedForward, x linear) { f.gate = x })
+	read("ffn_up", c.FeedForward, c.Width, func(f *feedForward, x linear) { f.up = x })
+	read("ffn_down", c.Width, c.FeedForward, func(f *feedForward, x linear) { f.down = x })
 	return all
 }
 
