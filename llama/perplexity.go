@@ -11,7 +11,7 @@ import (
 // PerplexityOptions are the options of Perplexity. The zero value is good.
 type PerplexityOptions struct {
 	// Context is the length of a window in positions, BOS included; 0 means
-	// the model's context.
+	// that of the runner.
 	Context int
 	// NoBOS starts windows without BOS, also where the model's file asks for
 	// it.
@@ -58,12 +58,11 @@ type PerplexityResult struct {
 // Fewer than two scored tokens are an error. Where ctx ends first, the result
 // is that of the tokens scored so far, beside the error.
 func Perplexity(ctx context.Context, r *Runner, tokens []token.Token, o PerplexityOptions) (PerplexityResult, error) {
-	c := &r.model.config
 	if o.Context == 0 {
-		o.Context = c.Context
+		o.Context = r.options.Context
 	}
-	if o.Context < 2 || o.Context > c.Context {
-		return PerplexityResult{}, fmt.Errorf("llama: perplexity over windows of %d tokens: must be 2 to %d, the model's context", o.Context, c.Context)
+	if o.Context < 2 || o.Context > r.options.Context {
+		return PerplexityResult{}, fmt.Errorf("llama: perplexity over windows of %d tokens: must be 2 to %d, the runner's context", o.Context, r.options.Context)
 	}
 	var start []token.Token
 	if bos, ok := r.model.tokenizer.BOS(); ok && r.model.tokenizer.AddsBOS() && !o.NoBOS {

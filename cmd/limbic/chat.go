@@ -85,6 +85,7 @@ Lines may come from a pipe: then standard output holds the answers alone, with
 		},
 	}
 	flags.register(cmd)
+	flags.registerContext(cmd)
 	plans.registerCapture(cmd)
 	probed.register(cmd)
 	fs := cmd.Flags()
@@ -343,8 +344,8 @@ func (c *chatSession) say(base context.Context, s string) error {
 	if err != nil {
 		return err
 	}
-	if n, most := len(from.Tokens), e.model.Config().Context; n >= most {
-		return fmt.Errorf("the conversation has %s, which leaves the model's context of %s no room for an answer; /reset begins a new one", counted(n, "token"), grouped(most))
+	if n, most := len(from.Tokens), e.context(); n >= most {
+		return fmt.Errorf("the conversation has %s, which leaves the context of %s no room for an answer; /reset begins a new one", counted(n, "token"), grouped(most))
 	}
 	steered, err := c.steering(false)
 	if err != nil {

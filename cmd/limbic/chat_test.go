@@ -119,7 +119,7 @@ func TestChatErrors(t *testing.T) {
 		"/save /no/such/file":    "write /no/such/file",
 		"/steer x":               `/steer: plan "x"`,
 		"/steer no.st:calm=1":    "no.st",
-		strings.Repeat("x", 600): "leaves the model's context of 512 no room",
+		strings.Repeat("x", 600): "leaves the context of 512 no room",
 	} {
 		limbicIn(t.Context(), in+"\n/quit\n", "chat", m).fails(t, exitFailed, part)
 	}

@@ -410,6 +410,30 @@ func TestPerplexity(t *testing.T) {
 	assert.Equal(t, 27, bare.Tokens)
 }
 
+// Phi 3 was trained for a short context and stretched to a long one, with other
+// rotations, which are used where --context asks for it.
+func TestLongContext(t *testing.T) {
+	const phi3 = "testdata/hf/phi3"
+	text := strings.Repeat("the cat ", 20) // 40 tokens or more; the short context is 32
+	logits := func(more ...string) logitsResult {
+		return okJSON[logitsResult](t, append([]string{"logits", phi3}, more...)...)
+	}
+	short, long := logits("the cat"), logits("the cat", "--context", "64")
+	assert.Equal(t, 0, short.Provenance.Context)
+	assert.Equal(t, 64, long.Provenance.Context)
+	assert.NotEqual(t, short.Top[0].Logit, long.Top[0].Logit, "other rotations")
+	assert.Equal(t, short.Top, logits("the cat", "--context", "32").Top)
+	assert.Greater(t, len(logits(text, "--context", "64").Tokens), 32)
+
+	r := okJSON[perplexityResult](t, "perplexity", phi3, text, "--context", "64")
+	assert.Equal(t, 1, r.Windows)
+	assert.Equal(t, 2, okJSON[perplexityResult](t, "perplexity", phi3, text).Windows)
+
+	g := okJSON[generateResult](t, "generate", testModel, "Once upon a time", "--context", "8", "--ignore-eos")
+	assert.Equal(t, finishContext, g.Finish)
+	assert.Equal(t, 8, len(g.PromptTokens)+len(g.Tokens)-1) // the last token's state is not computed
+}
+
 func TestGenerate(t *testing.T) {
 	const prompt = "Once upon a time"
 	fields(t, ok(t, "generate", testModel, prompt, "--max-tokens", "4", "--json"), "prompt_tokens", "tokens", "text", "receipt", "trace")

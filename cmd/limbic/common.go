@@ -92,6 +92,7 @@ type engineFlags struct {
 	threads   int
 	precision precisionFlag
 	kv        kvFlag
+	context   int // of sequences; 0 means the model's
 }
 
 func (f *engineFlags) register(cmd *cobra.Command) { f.registerWith(cmd, llama.Probe) }
@@ -107,8 +108,17 @@ func (f *engineFlags) registerWith(cmd *cobra.Command, precision llama.Precision
 	cmd.Flags().Var(&f.kv, "kv", "how keys and values are kept: f32, or f16, which takes half the memory and rounds them")
 }
 
+// registerContext is for commands on single texts and conversations. Vectors are
+// built, and tested, with the rotations that a model has for short texts.
+func (f *engineFlags) registerContext(cmd *cobra.Command) {
+	cmd.Flags().IntVar(&f.context, "context", 0, "hold up to `N` tokens; more than the model's context only where that can be stretched, as Phi 3's: then rotations are those for long texts (default: the model's context)")
+}
+
 // check is called before a model is opened.
 func (f *engineFlags) check() error {
+	if f.context < 0 {
+		return usagef("--context %d is negative", f.context)
+	}
 	if f.threads < 0 || f.threads > maxThreads {
 		return usagef("--threads %d is not between 0 and %d", f.threads, maxThreads)
 	}
@@ -171,7 +181,14 @@ func openEngine(name string, f *engineFlags) (*engine, error) {
 		file.Close()
 		return nil, err
 	}
-	r, err := m.NewRunner(llama.RunnerOptions{Threads: f.threads, Precision: f.precision.Precision, KV: f.kv.KVType})
+	if c := m.Config(); f.context > max(c.Context, c.LongContext) {
+		m.Close()
+		if c.LongContext > 0 {
+			return nil, usagef("--context %d is more than the model's context of %d, stretched", f.context, c.LongContext)
+		}
+		return nil, usagef("--context %d is more than the model's context of %d", f.context, c.Context)
+	}
+	r, err := m.NewRunner(llama.RunnerOptions{Threads: f.threads, Precision: f.precision.Precision, KV: f.kv.KVType, Context: f.context})
 	if err != nil {
 		m.Close()
 		return nil, err
@@ -184,13 +201,22 @@ func (e *engine) close() {
 	e.model.Close()
 }
 
-// checkContext refuses tokens that the model's context does not hold, before
-// work is spent on those that it does.
+// context is how many tokens a sequence may have.
+func (e *engine) context() int { return e.runner.Options().Context }
+
+// checkContext refuses tokens that the context does not hold, before work is
+// spent on those that it does.
 func (e *engine) checkContext(tokens []token.Token) error {
-	if n, c := len(tokens), e.model.Config().Context; n > c {
-		return fmt.Errorf("the text has %s, BOS included; the model's context holds %s", counted(n, "token"), grouped(c))
+	n, held, c := len(tokens), e.context(), e.model.Config()
+	switch {
+	case n <= held:
+		return nil
+	case held < c.Context:
+		return fmt.Errorf("the text has %s, BOS included; --context %d holds no more than that", counted(n, "token"), held)
+	case held < c.LongContext:
+		return fmt.Errorf("the text has %s, BOS included; the model's context holds %s, and --context up to %s", counted(n, "token"), grouped(held), grouped(c.LongContext))
 	}
-	return nil
+	return fmt.Errorf("the text has %s, BOS included; the model's context holds %s", counted(n, "token"), grouped(held))
 }
 
 // stepTokens is how many tokens feed computes between reports of progress.
@@ -289,6 +315,7 @@ type provenance struct {
 	Precision       string            `json:"precision,omitempty"`
 	KV              string            `json:"kv,omitempty"` // how keys and values were kept
 	Threads         int               `json:"threads,omitempty"`
+	Context         int               `json:"context,omitempty"` // where it is stretched, which changes rotations
 	Seed            uint64            `json:"seed"`
 	Sites           []siteNote        `json:"sites,omitempty"`
 	Vectors         []vectorsNote     `json:"vectors,omitempty"`
@@ -338,6 +365,9 @@ func (e *engine) provenance(ctx context.Context, sites []llama.Site) (provenance
 	}
 	o := e.runner.Options()
 	p.Precision, p.KV, p.Threads = o.Precision.String(), o.KV.String(), o.Threads
+	if o.Context > e.model.Config().Context {
+		p.Context = o.Context
+	}
 	for _, s := range sites {
 		p.Sites = append(p.Sites, siteNote{s.String(), s.Describe(e.blocks)})
 	}

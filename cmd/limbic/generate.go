@@ -201,6 +201,7 @@ text on standard error, those of the named emotions or of the five strongest;
 	}
 	text.registerChat(cmd)
 	flags.register(cmd)
+	flags.registerContext(cmd)
 	gen.register(cmd)
 	plans.registerCapture(cmd)
 	probed.register(cmd)

@@ -102,6 +102,7 @@ All of the text is prompt: #generated is its last token alone.`,
 	}
 	text.registerChat(cmd)
 	flags.registerExact(cmd)
+	flags.registerContext(cmd)
 	plans.register(cmd)
 	cmd.Flags().IntVar(&top, "top", 10, "show the `K` likeliest tokens")
 	cmd.Flags().StringVar(&out, "out", "", "write the logits at all positions to the file `F.npy`")

@@ -62,15 +62,14 @@ scored; it is not computed, nor edited.`,
 					return usagef("--steer: plan %q: nothing is generated: all of the text is prompt", p)
 				}
 			}
+			flags.context = window
 			s, e, err := a.openText(ctx, args, &text, &flags)
 			if err != nil {
 				return err
 			}
 			defer e.close()
-			if c := e.model.Config().Context; window == 0 {
-				window = c
-			} else if window > c {
-				return usagef("--context %d is more than the model's context of %d", window, c)
+			if window == 0 {
+				window = e.context()
 			}
 			steered, err := plans.open(ctx, a, e)
 			if err != nil {

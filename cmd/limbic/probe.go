@@ -209,6 +209,7 @@ CSV, as soon as it is scored.
 	text.registerChat(cmd)
 	text.registerRead(cmd, "take means over these tokens")
 	flags.register(cmd)
+	flags.registerContext(cmd)
 	plans.registerCapture(cmd)
 	f.register(cmd)
 	cmd.Args = func(cmd *cobra.Command, args []string) error {

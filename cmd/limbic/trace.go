@@ -125,6 +125,7 @@ found.`,
 	text.registerChat(cmd)
 	text.registerRead(cmd, "with --json: say which tokens are read")
 	flags.registerExact(cmd)
+	flags.registerContext(cmd)
 	plans.registerCapture(cmd)
 	cmd.Flags().StringVar(&siteList, "sites", "", "sites `S[,S...]` to read (default: the output of the block at 2/3 of the depth)")
 	cmd.Flags().StringVar(&out, "out", "", "write to the file `F`: .npz or .safetensors")
