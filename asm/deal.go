@@ -18,6 +18,18 @@ func eachColumn(kernels []panelKernel, y []float32, ys int, w []float32, ws int,
 	}
 }
 
+// eachStair is eachColumn for chains of growing length.
+func eachStair(kernels []panelKernel, y []float32, ys int, w []float32, ws int, x []float32, xs int, k, cols int, add bool) {
+	for parts := (cols + len(kernels) - 1) / len(kernels); parts > 0; parts-- {
+		n := (cols + parts - 1) / parts
+		kernels[n-1](&y[0], ys, &w[0], ws, &x[0], xs, k, add)
+		k += n
+		if cols -= n; cols > 0 {
+			y, x = y[n*ys:], x[n*xs:]
+		}
+	}
+}
+
 // intKernel multiplies a fixed number of panels with a fixed number of columns
 // (see integer.go in _gen and _gen/arm64).
 type intKernel[T int8 | int16] func(y *float32, ys int, w *byte, ws int, s, m *float32, ss int, x *T, xs int, t *float32, ts int, blocks, steps int, add bool)

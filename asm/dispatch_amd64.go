@@ -98,18 +98,6 @@ func mulStairs(y []float32, ys int, w []float32, ws int, x []float32, xs int, k,
 	}
 }
 
-// eachStair is eachColumn for chains of growing length.
-func eachStair(kernels []panelKernel, y []float32, ys int, w []float32, ws int, x []float32, xs int, k, cols int, add bool) {
-	for parts := (cols + len(kernels) - 1) / len(kernels); parts > 0; parts-- {
-		n := (cols + parts - 1) / parts
-		kernels[n-1](&y[0], ys, &w[0], ws, &x[0], xs, k, add)
-		k += n
-		if cols -= n; cols > 0 {
-			y, x = y[n*ys:], x[n*xs:]
-		}
-	}
-}
-
 func sumSquares(lanes *[16]float32, x []float32) {
 	if level < AVX2 {
 		sumSquaresGeneric(lanes, x)

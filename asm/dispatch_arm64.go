@@ -43,6 +43,25 @@ func mulPanels(y []float32, ys int, w []float32, ws int, x []float32, xs int, k,
 	}
 }
 
+// The same for columns whose chains grow.
+var stairs16NEON = []panelKernel{
+	panels16x1NEON, stairs16x2NEON, stairs16x3NEON, stairs16x4NEON, stairs16x5NEON, stairs16x6NEON,
+}
+
+func mulStairs(y []float32, ys int, w []float32, ws int, x []float32, xs int, k, panels, cols int, add bool) {
+	if level < NEON || k == 0 {
+		mulStairsGeneric(y, ys, w, ws, x, xs, k, panels, cols, add)
+		return
+	}
+	if cols == 1 {
+		mulPanels(y, ys, w, ws, x, xs, k, panels, cols, add)
+		return
+	}
+	for p := range panels {
+		eachStair(stairs16NEON, y[p*Rows:], ys, w[p*ws:], ws, x, xs, k, cols, add)
+	}
+}
+
 func sumSquares(lanes *[16]float32, x []float32) {
 	if level < NEON {
 		sumSquaresGeneric(lanes, x)
@@ -66,6 +85,78 @@ func maxOf(x []float32) float32 {
 	return maxNEON(&x[0], len(x))
 }
 
+// sumSquaresRows sums four rows, or tells that it has no kernel for that.
+func sumSquaresRows(sums, x []float32, stride, n int) bool {
+	if level < NEON {
+		return false
+	}
+	sumSquaresRowsNEON(&sums[0], &x[0], stride, n)
+	return true
+}
+
+// dotRows multiplies four rows with as many columns as the kernel takes at once,
+// and tells how many.
+func dotRows(dst []float32, ds int, rows []float32, stride int, x []float32, xs, cols, n int) int {
+	if level < NEON {
+		return 0
+	}
+	dotRowsNEON(&dst[0], &rows[0], stride, &x[0], n)
+	return 1
+}
+
+func finite(x []float32) bool {
+	if level < NEON {
+		return finiteGeneric(x)
+	}
+	return finiteNEON(&x[0], len(x))
+}
+
+// rotateHalves turns the first n pairs of every head, of which half in all, as
+// far as the kernel can, and tells how many.
+func rotateHalves(x []float32, stride, heads int, cos, sin []float32, half, n int) int {
+	if level < NEON {
+		return 0
+	}
+	rotateHalvesNEON(&x[0], stride, heads, &cos[0], &sin[0], half, n)
+	return n
+}
+
+// rotatePairs turns the first n pairs of every head as far as the kernel can,
+// and tells how many.
+func rotatePairs(x []float32, stride, heads int, cos, sin []float32, n int) int {
+	if level < NEON {
+		return 0
+	}
+	rotatePairsNEON(&x[0], stride, heads, &cos[0], &sin[0], n)
+	return n
+}
+
+// Go's copies of 64 bytes are what a kernel would do.
+func panelRows(dst []float32, ds int, src []float32, stride, panels, n int) {
+	panelRowsGeneric(dst, ds, src, stride, panels, n)
+}
+
+func widen(dst []float32, src []uint16) {
+	if level < NEON {
+		widenGeneric(dst, src)
+		return
+	}
+	widenNEON(&dst[0], &src[0], len(src))
+}
+
+func narrow(dst []uint16, src []float32) float32 {
+	if level < NEON {
+		return narrowGeneric(dst, src)
+	}
+	return narrowNEON(&dst[0], &src[0], len(src))
+}
+
+// addFixed has no kernel: Go adds with carry as well.
+func addFixed[T ~struct{ Hi, Lo uint64 }](sums []T, x []float32) int { return 0 }
+
+// softmax tells that it has no kernel; those of its parts do.
+func softmax(x []float32, scale float32) (sum float32, ok bool) { return 0, false }
+
 func expSum(lanes *[16]float32, x []float32, scale, shift float32) {
 	if level < NEON {
 		expSumGeneric(lanes, x, scale, shift)
@@ -88,6 +179,14 @@ func scaleMul(dst, x, w []float32, scale float32) {
 		return
 	}
 	scaleMulNEON(&dst[0], &x[0], &w[0], len(dst), scale)
+}
+
+func scale(dst, x []float32, by float32) {
+	if level < NEON {
+		scaleGeneric(dst, x, by)
+		return
+	}
+	scaleNEON(&dst[0], &x[0], len(dst), by)
 }
 
 func add(dst, x []float32) {
@@ -318,14 +417,6 @@ func dequantizeInts(dst []float32, codes []byte, scales, mins []float32, sub, of
 	kernel(&dst[0], &codes[0], &scales[0], unsafe.SliceData(mins), offset, len(dst)/Rows/sub)
 }
 
-func widen(dst []float32, src []uint16) {
-	if level < NEON {
-		widenGeneric(dst, src)
-		return
-	}
-	widenNEON(&dst[0], &src[0], len(src))
-}
-
 func widenBFloat16(dst []float32, src []uint16) {
 	if level < NEON {
 		widenBFloat16Generic(dst, src)
@@ -336,30 +427,6 @@ func widenBFloat16(dst []float32, src []uint16) {
 
 // What has no kernel of its own yet.
 
-func mulStairs(y []float32, ys int, w []float32, ws int, x []float32, xs int, k, panels, cols int, add bool) {
-	mulStairsGeneric(y, ys, w, ws, x, xs, k, panels, cols, add)
-}
+func geluMul(dst, gate, up []float32) { geluMulGeneric(dst, gate, up) }
 
-func softmax(x []float32, scale float32) (sum float32, ok bool) { return 0, false }
-
-func scale(dst, x []float32, by float32) { scaleGeneric(dst, x, by) }
-
-func sumSquaresRows(sums, x []float32, stride, n int) bool { return false }
-
-func dotRows(dst []float32, ds int, rows []float32, stride int, x []float32, xs, cols, n int) int {
-	return 0
-}
-
-func finite(x []float32) bool { return finiteGeneric(x) }
-
-func rotateHalves(x []float32, stride, heads int, cos, sin []float32, half, n int) int { return 0 }
-
-func rotatePairs(x []float32, stride, heads int, cos, sin []float32, n int) int { return 0 }
-
-func panelRows(dst []float32, ds int, src []float32, stride, panels, n int) {
-	panelRowsGeneric(dst, ds, src, stride, panels, n)
-}
-
-func narrow(dst []uint16, src []float32) float32 { return narrowGeneric(dst, src) }
-
-func addFixed[T ~struct{ Hi, Lo uint64 }](sums []T, x []float32) int { return 0 }
+func softCap(x []float32, scale, limit float32) { softCapGeneric(x, scale, limit) }

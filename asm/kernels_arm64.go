@@ -14,25 +14,50 @@ func panels16x1NEON(y *float32, ys int, w *float32, ws int, x *float32, xs int, 
 //go:noescape
 func panels16x2NEON(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
 
+// stairs16x2NEON multiplies 1 panel(s) of 16 rows with 2 column(s); see mulStairsGeneric.
+//
+//go:noescape
+func stairs16x2NEON(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+
 // panels16x3NEON multiplies 1 panel(s) of 16 rows with 3 column(s); see mulPanelsGeneric.
 //
 //go:noescape
 func panels16x3NEON(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+
+// stairs16x3NEON multiplies 1 panel(s) of 16 rows with 3 column(s); see mulStairsGeneric.
+//
+//go:noescape
+func stairs16x3NEON(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
 
 // panels16x4NEON multiplies 1 panel(s) of 16 rows with 4 column(s); see mulPanelsGeneric.
 //
 //go:noescape
 func panels16x4NEON(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
 
+// stairs16x4NEON multiplies 1 panel(s) of 16 rows with 4 column(s); see mulStairsGeneric.
+//
+//go:noescape
+func stairs16x4NEON(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+
 // panels16x5NEON multiplies 1 panel(s) of 16 rows with 5 column(s); see mulPanelsGeneric.
 //
 //go:noescape
 func panels16x5NEON(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
 
+// stairs16x5NEON multiplies 1 panel(s) of 16 rows with 5 column(s); see mulStairsGeneric.
+//
+//go:noescape
+func stairs16x5NEON(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+
 // panels16x6NEON multiplies 1 panel(s) of 16 rows with 6 column(s); see mulPanelsGeneric.
 //
 //go:noescape
 func panels16x6NEON(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+
+// stairs16x6NEON multiplies 1 panel(s) of 16 rows with 6 column(s); see mulStairsGeneric.
+//
+//go:noescape
+func stairs16x6NEON(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
 
 // panels64x1NEON multiplies 4 panel(s) of 16 rows with 1 column(s); see mulPanelsGeneric.
 //
@@ -69,10 +94,45 @@ func expSumNEON(lanes *[16]float32, x *float32, n int, scale float32, shift floa
 //go:noescape
 func siluMulNEON(dst *float32, gate *float32, up *float32, n int)
 
+// sumSquaresRowsNEON sets sums[r] to the folded sum of squares of x[r*stride:][:n] for r < 4; n is a positive multiple of 16.
+//
+//go:noescape
+func sumSquaresRowsNEON(sums *float32, x *float32, stride int, n int)
+
+// dotRowsNEON sets dst[r] to the folded dot product of rows[r*stride:][:n] and x for r < 4; n is a positive multiple of 16.
+//
+//go:noescape
+func dotRowsNEON(dst *float32, rows *float32, stride int, x *float32, n int)
+
+// finiteNEON reports whether x[i] is finite for all i < n, a positive multiple of 16.
+//
+//go:noescape
+func finiteNEON(x *float32, n int) bool
+
 // scaleMulNEON sets dst[i] = x[i]*scale*w[i], rounded after each product, for i < n, a positive multiple of 16.
 //
 //go:noescape
 func scaleMulNEON(dst *float32, x *float32, w *float32, n int, scale float32)
+
+// scaleNEON sets dst[i] = x[i]*by for i < n, a positive multiple of 16.
+//
+//go:noescape
+func scaleNEON(dst *float32, x *float32, n int, by float32)
+
+// rotateHalvesNEON turns the first n pairs of some heads, at least one; n is a positive multiple of 4.
+//
+//go:noescape
+func rotateHalvesNEON(x *float32, stride int, heads int, cos *float32, sin *float32, half int, n int)
+
+// rotatePairsNEON turns the first n pairs of some heads, at least one; n is a positive multiple of 4.
+//
+//go:noescape
+func rotatePairsNEON(x *float32, stride int, heads int, cos *float32, sin *float32, n int)
+
+// narrowNEON rounds src[i] to float16 and gives the greatest |src[i]| that is a number, or 0, for i < n, a positive multiple of 16.
+//
+//go:noescape
+func narrowNEON(dst *uint16, src *float32, n int) float32
 
 // addNEON sets dst[i] += x[i] for i < n, a positive multiple of 16.
 //

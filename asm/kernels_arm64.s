@@ -204,6 +204,124 @@ done:
 	WORD $0xad012448 // stp q8, q9, [x2, #32]
 	RET
 
+// stairs16x2NEON multiplies 1 panel(s) of 16 rows with 2 column(s); see mulStairsGeneric.
+
+// func stairs16x2NEON(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+TEXT ·stairs16x2NEON(SB), NOSPLIT, $0-57
+	MOVD  y+0(FP), R0
+	MOVD  ys+8(FP), R1
+	ADD  R1<<2, R0, R2
+	MOVD  w+16(FP), R3
+	MOVD  x+32(FP), R4
+	MOVD  xs+40(FP), R5
+	ADD  R5<<2, R4, R6
+	MOVD  k+48(FP), R7
+	MOVBU add+56(FP), R8
+	CBZ  R8, zero
+	WORD $0xad400c02 // ldp q2, q3, [x0, #0]
+	WORD $0xad411404 // ldp q4, q5, [x0, #32]
+	WORD $0xad401c46 // ldp q6, q7, [x2, #0]
+	WORD $0xad412448 // ldp q8, q9, [x2, #32]
+	B    begin
+
+zero:
+	WORD $0x4f00e402 // movi v2.16b, #0
+	WORD $0x4f00e403 // movi v3.16b, #0
+	WORD $0x4f00e404 // movi v4.16b, #0
+	WORD $0x4f00e405 // movi v5.16b, #0
+	WORD $0x4f00e406 // movi v6.16b, #0
+	WORD $0x4f00e407 // movi v7.16b, #0
+	WORD $0x4f00e408 // movi v8.16b, #0
+	WORD $0x4f00e409 // movi v9.16b, #0
+
+begin:
+	SUBS $4, R7, R7
+	BLT  rest
+	PCALIGN $16
+
+loop:
+	WORD $0x3cc10480 // ldr q0, [x4], #16
+	WORD $0x3cc104c1 // ldr q1, [x6], #16
+	WORD $0xad402c6a // ldp q10, q11, [x3, #0]
+	WORD $0x4f801142 // fmla v2.4s, v10.4s, v0.s[0]
+	WORD $0x4f801163 // fmla v3.4s, v11.4s, v0.s[0]
+	WORD $0x4f811146 // fmla v6.4s, v10.4s, v1.s[0]
+	WORD $0x4f811167 // fmla v7.4s, v11.4s, v1.s[0]
+	WORD $0xad41346c // ldp q12, q13, [x3, #32]
+	WORD $0x4f801184 // fmla v4.4s, v12.4s, v0.s[0]
+	WORD $0x4f8011a5 // fmla v5.4s, v13.4s, v0.s[0]
+	WORD $0x4f811188 // fmla v8.4s, v12.4s, v1.s[0]
+	WORD $0x4f8111a9 // fmla v9.4s, v13.4s, v1.s[0]
+	WORD $0xad423c6e // ldp q14, q15, [x3, #64]
+	WORD $0x4fa011c2 // fmla v2.4s, v14.4s, v0.s[1]
+	WORD $0x4fa011e3 // fmla v3.4s, v15.4s, v0.s[1]
+	WORD $0x4fa111c6 // fmla v6.4s, v14.4s, v1.s[1]
+	WORD $0x4fa111e7 // fmla v7.4s, v15.4s, v1.s[1]
+	WORD $0xad434470 // ldp q16, q17, [x3, #96]
+	WORD $0x4fa01204 // fmla v4.4s, v16.4s, v0.s[1]
+	WORD $0x4fa01225 // fmla v5.4s, v17.4s, v0.s[1]
+	WORD $0x4fa11208 // fmla v8.4s, v16.4s, v1.s[1]
+	WORD $0x4fa11229 // fmla v9.4s, v17.4s, v1.s[1]
+	WORD $0xad442c6a // ldp q10, q11, [x3, #128]
+	WORD $0x4f801942 // fmla v2.4s, v10.4s, v0.s[2]
+	WORD $0x4f801963 // fmla v3.4s, v11.4s, v0.s[2]
+	WORD $0x4f811946 // fmla v6.4s, v10.4s, v1.s[2]
+	WORD $0x4f811967 // fmla v7.4s, v11.4s, v1.s[2]
+	WORD $0xad45346c // ldp q12, q13, [x3, #160]
+	WORD $0x4f801984 // fmla v4.4s, v12.4s, v0.s[2]
+	WORD $0x4f8019a5 // fmla v5.4s, v13.4s, v0.s[2]
+	WORD $0x4f811988 // fmla v8.4s, v12.4s, v1.s[2]
+	WORD $0x4f8119a9 // fmla v9.4s, v13.4s, v1.s[2]
+	WORD $0xad463c6e // ldp q14, q15, [x3, #192]
+	WORD $0x4fa019c2 // fmla v2.4s, v14.4s, v0.s[3]
+	WORD $0x4fa019e3 // fmla v3.4s, v15.4s, v0.s[3]
+	WORD $0x4fa119c6 // fmla v6.4s, v14.4s, v1.s[3]
+	WORD $0x4fa119e7 // fmla v7.4s, v15.4s, v1.s[3]
+	WORD $0xad474470 // ldp q16, q17, [x3, #224]
+	WORD $0x4fa01a04 // fmla v4.4s, v16.4s, v0.s[3]
+	WORD $0x4fa01a25 // fmla v5.4s, v17.4s, v0.s[3]
+	WORD $0x4fa11a08 // fmla v8.4s, v16.4s, v1.s[3]
+	WORD $0x4fa11a29 // fmla v9.4s, v17.4s, v1.s[3]
+	ADD  $256, R3, R3
+	SUBS $4, R7, R7
+	BGE  loop
+
+rest:
+	ADDS $4, R7, R7
+	BEQ  done
+
+single:
+	WORD $0xbc404480 // ldr s0, [x4], #4
+	WORD $0xbc4044c1 // ldr s1, [x6], #4
+	WORD $0xad402c6a // ldp q10, q11, [x3, #0]
+	WORD $0x4f801142 // fmla v2.4s, v10.4s, v0.s[0]
+	WORD $0x4f801163 // fmla v3.4s, v11.4s, v0.s[0]
+	WORD $0x4f811146 // fmla v6.4s, v10.4s, v1.s[0]
+	WORD $0x4f811167 // fmla v7.4s, v11.4s, v1.s[0]
+	WORD $0xad41346c // ldp q12, q13, [x3, #32]
+	WORD $0x4f801184 // fmla v4.4s, v12.4s, v0.s[0]
+	WORD $0x4f8011a5 // fmla v5.4s, v13.4s, v0.s[0]
+	WORD $0x4f811188 // fmla v8.4s, v12.4s, v1.s[0]
+	WORD $0x4f8111a9 // fmla v9.4s, v13.4s, v1.s[0]
+	ADD  $64, R3, R3
+	SUBS $1, R7, R7
+	BNE  single
+
+done:
+	WORD $0xbc4044c1 // ldr s1, [x6], #4
+	WORD $0xad403c6e // ldp q14, q15, [x3, #0]
+	WORD $0x4f8111c6 // fmla v6.4s, v14.4s, v1.s[0]
+	WORD $0x4f8111e7 // fmla v7.4s, v15.4s, v1.s[0]
+	WORD $0xad414470 // ldp q16, q17, [x3, #32]
+	WORD $0x4f811208 // fmla v8.4s, v16.4s, v1.s[0]
+	WORD $0x4f811229 // fmla v9.4s, v17.4s, v1.s[0]
+	ADD  $64, R3, R3
+	WORD $0xad000c02 // stp q2, q3, [x0, #0]
+	WORD $0xad011404 // stp q4, q5, [x0, #32]
+	WORD $0xad001c46 // stp q6, q7, [x2, #0]
+	WORD $0xad012448 // stp q8, q9, [x2, #32]
+	RET
+
 // panels16x3NEON multiplies 1 panel(s) of 16 rows with 3 column(s); see mulPanelsGeneric.
 
 // func panels16x3NEON(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
@@ -338,6 +456,169 @@ single:
 	BNE  single
 
 done:
+	WORD $0xad001003 // stp q3, q4, [x0, #0]
+	WORD $0xad011805 // stp q5, q6, [x0, #32]
+	WORD $0xad002047 // stp q7, q8, [x2, #0]
+	WORD $0xad012849 // stp q9, q10, [x2, #32]
+	WORD $0xad00306b // stp q11, q12, [x3, #0]
+	WORD $0xad01386d // stp q13, q14, [x3, #32]
+	RET
+
+// stairs16x3NEON multiplies 1 panel(s) of 16 rows with 3 column(s); see mulStairsGeneric.
+
+// func stairs16x3NEON(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+TEXT ·stairs16x3NEON(SB), NOSPLIT, $0-57
+	MOVD  y+0(FP), R0
+	MOVD  ys+8(FP), R1
+	ADD  R1<<2, R0, R2
+	ADD  R1<<2, R2, R3
+	MOVD  w+16(FP), R4
+	MOVD  x+32(FP), R5
+	MOVD  xs+40(FP), R6
+	ADD  R6<<2, R5, R7
+	ADD  R6<<2, R7, R8
+	MOVD  k+48(FP), R9
+	MOVBU add+56(FP), R10
+	CBZ  R10, zero
+	WORD $0xad401003 // ldp q3, q4, [x0, #0]
+	WORD $0xad411805 // ldp q5, q6, [x0, #32]
+	WORD $0xad402047 // ldp q7, q8, [x2, #0]
+	WORD $0xad412849 // ldp q9, q10, [x2, #32]
+	WORD $0xad40306b // ldp q11, q12, [x3, #0]
+	WORD $0xad41386d // ldp q13, q14, [x3, #32]
+	B    begin
+
+zero:
+	WORD $0x4f00e403 // movi v3.16b, #0
+	WORD $0x4f00e404 // movi v4.16b, #0
+	WORD $0x4f00e405 // movi v5.16b, #0
+	WORD $0x4f00e406 // movi v6.16b, #0
+	WORD $0x4f00e407 // movi v7.16b, #0
+	WORD $0x4f00e408 // movi v8.16b, #0
+	WORD $0x4f00e409 // movi v9.16b, #0
+	WORD $0x4f00e40a // movi v10.16b, #0
+	WORD $0x4f00e40b // movi v11.16b, #0
+	WORD $0x4f00e40c // movi v12.16b, #0
+	WORD $0x4f00e40d // movi v13.16b, #0
+	WORD $0x4f00e40e // movi v14.16b, #0
+
+begin:
+	SUBS $4, R9, R9
+	BLT  rest
+	PCALIGN $16
+
+loop:
+	WORD $0x3cc104a0 // ldr q0, [x5], #16
+	WORD $0x3cc104e1 // ldr q1, [x7], #16
+	WORD $0x3cc10502 // ldr q2, [x8], #16
+	WORD $0xad40408f // ldp q15, q16, [x4, #0]
+	WORD $0x4f8011e3 // fmla v3.4s, v15.4s, v0.s[0]
+	WORD $0x4f801204 // fmla v4.4s, v16.4s, v0.s[0]
+	WORD $0x4f8111e7 // fmla v7.4s, v15.4s, v1.s[0]
+	WORD $0x4f811208 // fmla v8.4s, v16.4s, v1.s[0]
+	WORD $0x4f8211eb // fmla v11.4s, v15.4s, v2.s[0]
+	WORD $0x4f82120c // fmla v12.4s, v16.4s, v2.s[0]
+	WORD $0xad414891 // ldp q17, q18, [x4, #32]
+	WORD $0x4f801225 // fmla v5.4s, v17.4s, v0.s[0]
+	WORD $0x4f801246 // fmla v6.4s, v18.4s, v0.s[0]
+	WORD $0x4f811229 // fmla v9.4s, v17.4s, v1.s[0]
+	WORD $0x4f81124a // fmla v10.4s, v18.4s, v1.s[0]
+	WORD $0x4f82122d // fmla v13.4s, v17.4s, v2.s[0]
+	WORD $0x4f82124e // fmla v14.4s, v18.4s, v2.s[0]
+	WORD $0xad425093 // ldp q19, q20, [x4, #64]
+	WORD $0x4fa01263 // fmla v3.4s, v19.4s, v0.s[1]
+	WORD $0x4fa01284 // fmla v4.4s, v20.4s, v0.s[1]
+	WORD $0x4fa11267 // fmla v7.4s, v19.4s, v1.s[1]
+	WORD $0x4fa11288 // fmla v8.4s, v20.4s, v1.s[1]
+	WORD $0x4fa2126b // fmla v11.4s, v19.4s, v2.s[1]
+	WORD $0x4fa2128c // fmla v12.4s, v20.4s, v2.s[1]
+	WORD $0xad435895 // ldp q21, q22, [x4, #96]
+	WORD $0x4fa012a5 // fmla v5.4s, v21.4s, v0.s[1]
+	WORD $0x4fa012c6 // fmla v6.4s, v22.4s, v0.s[1]
+	WORD $0x4fa112a9 // fmla v9.4s, v21.4s, v1.s[1]
+	WORD $0x4fa112ca // fmla v10.4s, v22.4s, v1.s[1]
+	WORD $0x4fa212ad // fmla v13.4s, v21.4s, v2.s[1]
+	WORD $0x4fa212ce // fmla v14.4s, v22.4s, v2.s[1]
+	WORD $0xad44408f // ldp q15, q16, [x4, #128]
+	WORD $0x4f8019e3 // fmla v3.4s, v15.4s, v0.s[2]
+	WORD $0x4f801a04 // fmla v4.4s, v16.4s, v0.s[2]
+	WORD $0x4f8119e7 // fmla v7.4s, v15.4s, v1.s[2]
+	WORD $0x4f811a08 // fmla v8.4s, v16.4s, v1.s[2]
+	WORD $0x4f8219eb // fmla v11.4s, v15.4s, v2.s[2]
+	WORD $0x4f821a0c // fmla v12.4s, v16.4s, v2.s[2]
+	WORD $0xad454891 // ldp q17, q18, [x4, #160]
+	WORD $0x4f801a25 // fmla v5.4s, v17.4s, v0.s[2]
+	WORD $0x4f801a46 // fmla v6.4s, v18.4s, v0.s[2]
+	WORD $0x4f811a29 // fmla v9.4s, v17.4s, v1.s[2]
+	WORD $0x4f811a4a // fmla v10.4s, v18.4s, v1.s[2]
+	WORD $0x4f821a2d // fmla v13.4s, v17.4s, v2.s[2]
+	WORD $0x4f821a4e // fmla v14.4s, v18.4s, v2.s[2]
+	WORD $0xad465093 // ldp q19, q20, [x4, #192]
+	WORD $0x4fa01a63 // fmla v3.4s, v19.4s, v0.s[3]
+	WORD $0x4fa01a84 // fmla v4.4s, v20.4s, v0.s[3]
+	WORD $0x4fa11a67 // fmla v7.4s, v19.4s, v1.s[3]
+	WORD $0x4fa11a88 // fmla v8.4s, v20.4s, v1.s[3]
+	WORD $0x4fa21a6b // fmla v11.4s, v19.4s, v2.s[3]
+	WORD $0x4fa21a8c // fmla v12.4s, v20.4s, v2.s[3]
+	WORD $0xad475895 // ldp q21, q22, [x4, #224]
+	WORD $0x4fa01aa5 // fmla v5.4s, v21.4s, v0.s[3]
+	WORD $0x4fa01ac6 // fmla v6.4s, v22.4s, v0.s[3]
+	WORD $0x4fa11aa9 // fmla v9.4s, v21.4s, v1.s[3]
+	WORD $0x4fa11aca // fmla v10.4s, v22.4s, v1.s[3]
+	WORD $0x4fa21aad // fmla v13.4s, v21.4s, v2.s[3]
+	WORD $0x4fa21ace // fmla v14.4s, v22.4s, v2.s[3]
+	ADD  $256, R4, R4
+	SUBS $4, R9, R9
+	BGE  loop
+
+rest:
+	ADDS $4, R9, R9
+	BEQ  done
+
+single:
+	WORD $0xbc4044a0 // ldr s0, [x5], #4
+	WORD $0xbc4044e1 // ldr s1, [x7], #4
+	WORD $0xbc404502 // ldr s2, [x8], #4
+	WORD $0xad40408f // ldp q15, q16, [x4, #0]
+	WORD $0x4f8011e3 // fmla v3.4s, v15.4s, v0.s[0]
+	WORD $0x4f801204 // fmla v4.4s, v16.4s, v0.s[0]
+	WORD $0x4f8111e7 // fmla v7.4s, v15.4s, v1.s[0]
+	WORD $0x4f811208 // fmla v8.4s, v16.4s, v1.s[0]
+	WORD $0x4f8211eb // fmla v11.4s, v15.4s, v2.s[0]
+	WORD $0x4f82120c // fmla v12.4s, v16.4s, v2.s[0]
+	WORD $0xad414891 // ldp q17, q18, [x4, #32]
+	WORD $0x4f801225 // fmla v5.4s, v17.4s, v0.s[0]
+	WORD $0x4f801246 // fmla v6.4s, v18.4s, v0.s[0]
+	WORD $0x4f811229 // fmla v9.4s, v17.4s, v1.s[0]
+	WORD $0x4f81124a // fmla v10.4s, v18.4s, v1.s[0]
+	WORD $0x4f82122d // fmla v13.4s, v17.4s, v2.s[0]
+	WORD $0x4f82124e // fmla v14.4s, v18.4s, v2.s[0]
+	ADD  $64, R4, R4
+	SUBS $1, R9, R9
+	BNE  single
+
+done:
+	WORD $0xbc4044e1 // ldr s1, [x7], #4
+	WORD $0xbc404502 // ldr s2, [x8], #4
+	WORD $0xad405093 // ldp q19, q20, [x4, #0]
+	WORD $0x4f811267 // fmla v7.4s, v19.4s, v1.s[0]
+	WORD $0x4f811288 // fmla v8.4s, v20.4s, v1.s[0]
+	WORD $0x4f82126b // fmla v11.4s, v19.4s, v2.s[0]
+	WORD $0x4f82128c // fmla v12.4s, v20.4s, v2.s[0]
+	WORD $0xad415895 // ldp q21, q22, [x4, #32]
+	WORD $0x4f8112a9 // fmla v9.4s, v21.4s, v1.s[0]
+	WORD $0x4f8112ca // fmla v10.4s, v22.4s, v1.s[0]
+	WORD $0x4f8212ad // fmla v13.4s, v21.4s, v2.s[0]
+	WORD $0x4f8212ce // fmla v14.4s, v22.4s, v2.s[0]
+	ADD  $64, R4, R4
+	WORD $0xbc404502 // ldr s2, [x8], #4
+	WORD $0xad40408f // ldp q15, q16, [x4, #0]
+	WORD $0x4f8211eb // fmla v11.4s, v15.4s, v2.s[0]
+	WORD $0x4f82120c // fmla v12.4s, v16.4s, v2.s[0]
+	WORD $0xad414891 // ldp q17, q18, [x4, #32]
+	WORD $0x4f82122d // fmla v13.4s, v17.4s, v2.s[0]
+	WORD $0x4f82124e // fmla v14.4s, v18.4s, v2.s[0]
+	ADD  $64, R4, R4
 	WORD $0xad001003 // stp q3, q4, [x0, #0]
 	WORD $0xad011805 // stp q5, q6, [x0, #32]
 	WORD $0xad002047 // stp q7, q8, [x2, #0]
@@ -510,6 +791,219 @@ single:
 	BNE  single
 
 done:
+	WORD $0xad001404 // stp q4, q5, [x0, #0]
+	WORD $0xad011c06 // stp q6, q7, [x0, #32]
+	WORD $0xad002448 // stp q8, q9, [x2, #0]
+	WORD $0xad012c4a // stp q10, q11, [x2, #32]
+	WORD $0xad00346c // stp q12, q13, [x3, #0]
+	WORD $0xad013c6e // stp q14, q15, [x3, #32]
+	WORD $0xad004490 // stp q16, q17, [x4, #0]
+	WORD $0xad014c92 // stp q18, q19, [x4, #32]
+	RET
+
+// stairs16x4NEON multiplies 1 panel(s) of 16 rows with 4 column(s); see mulStairsGeneric.
+
+// func stairs16x4NEON(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+TEXT ·stairs16x4NEON(SB), NOSPLIT, $0-57
+	MOVD  y+0(FP), R0
+	MOVD  ys+8(FP), R1
+	ADD  R1<<2, R0, R2
+	ADD  R1<<2, R2, R3
+	ADD  R1<<2, R3, R4
+	MOVD  w+16(FP), R5
+	MOVD  x+32(FP), R6
+	MOVD  xs+40(FP), R7
+	ADD  R7<<2, R6, R8
+	ADD  R7<<2, R8, R9
+	ADD  R7<<2, R9, R10
+	MOVD  k+48(FP), R11
+	MOVBU add+56(FP), R12
+	CBZ  R12, zero
+	WORD $0xad401404 // ldp q4, q5, [x0, #0]
+	WORD $0xad411c06 // ldp q6, q7, [x0, #32]
+	WORD $0xad402448 // ldp q8, q9, [x2, #0]
+	WORD $0xad412c4a // ldp q10, q11, [x2, #32]
+	WORD $0xad40346c // ldp q12, q13, [x3, #0]
+	WORD $0xad413c6e // ldp q14, q15, [x3, #32]
+	WORD $0xad404490 // ldp q16, q17, [x4, #0]
+	WORD $0xad414c92 // ldp q18, q19, [x4, #32]
+	B    begin
+
+zero:
+	WORD $0x4f00e404 // movi v4.16b, #0
+	WORD $0x4f00e405 // movi v5.16b, #0
+	WORD $0x4f00e406 // movi v6.16b, #0
+	WORD $0x4f00e407 // movi v7.16b, #0
+	WORD $0x4f00e408 // movi v8.16b, #0
+	WORD $0x4f00e409 // movi v9.16b, #0
+	WORD $0x4f00e40a // movi v10.16b, #0
+	WORD $0x4f00e40b // movi v11.16b, #0
+	WORD $0x4f00e40c // movi v12.16b, #0
+	WORD $0x4f00e40d // movi v13.16b, #0
+	WORD $0x4f00e40e // movi v14.16b, #0
+	WORD $0x4f00e40f // movi v15.16b, #0
+	WORD $0x4f00e410 // movi v16.16b, #0
+	WORD $0x4f00e411 // movi v17.16b, #0
+	WORD $0x4f00e412 // movi v18.16b, #0
+	WORD $0x4f00e413 // movi v19.16b, #0
+
+begin:
+	SUBS $4, R11, R11
+	BLT  rest
+	PCALIGN $16
+
+loop:
+	WORD $0x3cc104c0 // ldr q0, [x6], #16
+	WORD $0x3cc10501 // ldr q1, [x8], #16
+	WORD $0x3cc10522 // ldr q2, [x9], #16
+	WORD $0x3cc10543 // ldr q3, [x10], #16
+	WORD $0xad4054b4 // ldp q20, q21, [x5, #0]
+	WORD $0x4f801284 // fmla v4.4s, v20.4s, v0.s[0]
+	WORD $0x4f8012a5 // fmla v5.4s, v21.4s, v0.s[0]
+	WORD $0x4f811288 // fmla v8.4s, v20.4s, v1.s[0]
+	WORD $0x4f8112a9 // fmla v9.4s, v21.4s, v1.s[0]
+	WORD $0x4f82128c // fmla v12.4s, v20.4s, v2.s[0]
+	WORD $0x4f8212ad // fmla v13.4s, v21.4s, v2.s[0]
+	WORD $0x4f831290 // fmla v16.4s, v20.4s, v3.s[0]
+	WORD $0x4f8312b1 // fmla v17.4s, v21.4s, v3.s[0]
+	WORD $0xad415cb6 // ldp q22, q23, [x5, #32]
+	WORD $0x4f8012c6 // fmla v6.4s, v22.4s, v0.s[0]
+	WORD $0x4f8012e7 // fmla v7.4s, v23.4s, v0.s[0]
+	WORD $0x4f8112ca // fmla v10.4s, v22.4s, v1.s[0]
+	WORD $0x4f8112eb // fmla v11.4s, v23.4s, v1.s[0]
+	WORD $0x4f8212ce // fmla v14.4s, v22.4s, v2.s[0]
+	WORD $0x4f8212ef // fmla v15.4s, v23.4s, v2.s[0]
+	WORD $0x4f8312d2 // fmla v18.4s, v22.4s, v3.s[0]
+	WORD $0x4f8312f3 // fmla v19.4s, v23.4s, v3.s[0]
+	WORD $0xad4264b8 // ldp q24, q25, [x5, #64]
+	WORD $0x4fa01304 // fmla v4.4s, v24.4s, v0.s[1]
+	WORD $0x4fa01325 // fmla v5.4s, v25.4s, v0.s[1]
+	WORD $0x4fa11308 // fmla v8.4s, v24.4s, v1.s[1]
+	WORD $0x4fa11329 // fmla v9.4s, v25.4s, v1.s[1]
+	WORD $0x4fa2130c // fmla v12.4s, v24.4s, v2.s[1]
+	WORD $0x4fa2132d // fmla v13.4s, v25.4s, v2.s[1]
+	WORD $0x4fa31310 // fmla v16.4s, v24.4s, v3.s[1]
+	WORD $0x4fa31331 // fmla v17.4s, v25.4s, v3.s[1]
+	WORD $0xad436cba // ldp q26, q27, [x5, #96]
+	WORD $0x4fa01346 // fmla v6.4s, v26.4s, v0.s[1]
+	WORD $0x4fa01367 // fmla v7.4s, v27.4s, v0.s[1]
+	WORD $0x4fa1134a // fmla v10.4s, v26.4s, v1.s[1]
+	WORD $0x4fa1136b // fmla v11.4s, v27.4s, v1.s[1]
+	WORD $0x4fa2134e // fmla v14.4s, v26.4s, v2.s[1]
+	WORD $0x4fa2136f // fmla v15.4s, v27.4s, v2.s[1]
+	WORD $0x4fa31352 // fmla v18.4s, v26.4s, v3.s[1]
+	WORD $0x4fa31373 // fmla v19.4s, v27.4s, v3.s[1]
+	WORD $0xad4454b4 // ldp q20, q21, [x5, #128]
+	WORD $0x4f801a84 // fmla v4.4s, v20.4s, v0.s[2]
+	WORD $0x4f801aa5 // fmla v5.4s, v21.4s, v0.s[2]
+	WORD $0x4f811a88 // fmla v8.4s, v20.4s, v1.s[2]
+	WORD $0x4f811aa9 // fmla v9.4s, v21.4s, v1.s[2]
+	WORD $0x4f821a8c // fmla v12.4s, v20.4s, v2.s[2]
+	WORD $0x4f821aad // fmla v13.4s, v21.4s, v2.s[2]
+	WORD $0x4f831a90 // fmla v16.4s, v20.4s, v3.s[2]
+	WORD $0x4f831ab1 // fmla v17.4s, v21.4s, v3.s[2]
+	WORD $0xad455cb6 // ldp q22, q23, [x5, #160]
+	WORD $0x4f801ac6 // fmla v6.4s, v22.4s, v0.s[2]
+	WORD $0x4f801ae7 // fmla v7.4s, v23.4s, v0.s[2]
+	WORD $0x4f811aca // fmla v10.4s, v22.4s, v1.s[2]
+	WORD $0x4f811aeb // fmla v11.4s, v23.4s, v1.s[2]
+	WORD $0x4f821ace // fmla v14.4s, v22.4s, v2.s[2]
+	WORD $0x4f821aef // fmla v15.4s, v23.4s, v2.s[2]
+	WORD $0x4f831ad2 // fmla v18.4s, v22.4s, v3.s[2]
+	WORD $0x4f831af3 // fmla v19.4s, v23.4s, v3.s[2]
+	WORD $0xad4664b8 // ldp q24, q25, [x5, #192]
+	WORD $0x4fa01b04 // fmla v4.4s, v24.4s, v0.s[3]
+	WORD $0x4fa01b25 // fmla v5.4s, v25.4s, v0.s[3]
+	WORD $0x4fa11b08 // fmla v8.4s, v24.4s, v1.s[3]
+	WORD $0x4fa11b29 // fmla v9.4s, v25.4s, v1.s[3]
+	WORD $0x4fa21b0c // fmla v12.4s, v24.4s, v2.s[3]
+	WORD $0x4fa21b2d // fmla v13.4s, v25.4s, v2.s[3]
+	WORD $0x4fa31b10 // fmla v16.4s, v24.4s, v3.s[3]
+	WORD $0x4fa31b31 // fmla v17.4s, v25.4s, v3.s[3]
+	WORD $0xad476cba // ldp q26, q27, [x5, #224]
+	WORD $0x4fa01b46 // fmla v6.4s, v26.4s, v0.s[3]
+	WORD $0x4fa01b67 // fmla v7.4s, v27.4s, v0.s[3]
+	WORD $0x4fa11b4a // fmla v10.4s, v26.4s, v1.s[3]
+	WORD $0x4fa11b6b // fmla v11.4s, v27.4s, v1.s[3]
+	WORD $0x4fa21b4e // fmla v14.4s, v26.4s, v2.s[3]
+	WORD $0x4fa21b6f // fmla v15.4s, v27.4s, v2.s[3]
+	WORD $0x4fa31b52 // fmla v18.4s, v26.4s, v3.s[3]
+	WORD $0x4fa31b73 // fmla v19.4s, v27.4s, v3.s[3]
+	ADD  $256, R5, R5
+	SUBS $4, R11, R11
+	BGE  loop
+
+rest:
+	ADDS $4, R11, R11
+	BEQ  done
+
+single:
+	WORD $0xbc4044c0 // ldr s0, [x6], #4
+	WORD $0xbc404501 // ldr s1, [x8], #4
+	WORD $0xbc404522 // ldr s2, [x9], #4
+	WORD $0xbc404543 // ldr s3, [x10], #4
+	WORD $0xad4054b4 // ldp q20, q21, [x5, #0]
+	WORD $0x4f801284 // fmla v4.4s, v20.4s, v0.s[0]
+	WORD $0x4f8012a5 // fmla v5.4s, v21.4s, v0.s[0]
+	WORD $0x4f811288 // fmla v8.4s, v20.4s, v1.s[0]
+	WORD $0x4f8112a9 // fmla v9.4s, v21.4s, v1.s[0]
+	WORD $0x4f82128c // fmla v12.4s, v20.4s, v2.s[0]
+	WORD $0x4f8212ad // fmla v13.4s, v21.4s, v2.s[0]
+	WORD $0x4f831290 // fmla v16.4s, v20.4s, v3.s[0]
+	WORD $0x4f8312b1 // fmla v17.4s, v21.4s, v3.s[0]
+	WORD $0xad415cb6 // ldp q22, q23, [x5, #32]
+	WORD $0x4f8012c6 // fmla v6.4s, v22.4s, v0.s[0]
+	WORD $0x4f8012e7 // fmla v7.4s, v23.4s, v0.s[0]
+	WORD $0x4f8112ca // fmla v10.4s, v22.4s, v1.s[0]
+	WORD $0x4f8112eb // fmla v11.4s, v23.4s, v1.s[0]
+	WORD $0x4f8212ce // fmla v14.4s, v22.4s, v2.s[0]
+	WORD $0x4f8212ef // fmla v15.4s, v23.4s, v2.s[0]
+	WORD $0x4f8312d2 // fmla v18.4s, v22.4s, v3.s[0]
+	WORD $0x4f8312f3 // fmla v19.4s, v23.4s, v3.s[0]
+	ADD  $64, R5, R5
+	SUBS $1, R11, R11
+	BNE  single
+
+done:
+	WORD $0xbc404501 // ldr s1, [x8], #4
+	WORD $0xbc404522 // ldr s2, [x9], #4
+	WORD $0xbc404543 // ldr s3, [x10], #4
+	WORD $0xad4064b8 // ldp q24, q25, [x5, #0]
+	WORD $0x4f811308 // fmla v8.4s, v24.4s, v1.s[0]
+	WORD $0x4f811329 // fmla v9.4s, v25.4s, v1.s[0]
+	WORD $0x4f82130c // fmla v12.4s, v24.4s, v2.s[0]
+	WORD $0x4f82132d // fmla v13.4s, v25.4s, v2.s[0]
+	WORD $0x4f831310 // fmla v16.4s, v24.4s, v3.s[0]
+	WORD $0x4f831331 // fmla v17.4s, v25.4s, v3.s[0]
+	WORD $0xad416cba // ldp q26, q27, [x5, #32]
+	WORD $0x4f81134a // fmla v10.4s, v26.4s, v1.s[0]
+	WORD $0x4f81136b // fmla v11.4s, v27.4s, v1.s[0]
+	WORD $0x4f82134e // fmla v14.4s, v26.4s, v2.s[0]
+	WORD $0x4f82136f // fmla v15.4s, v27.4s, v2.s[0]
+	WORD $0x4f831352 // fmla v18.4s, v26.4s, v3.s[0]
+	WORD $0x4f831373 // fmla v19.4s, v27.4s, v3.s[0]
+	ADD  $64, R5, R5
+	WORD $0xbc404522 // ldr s2, [x9], #4
+	WORD $0xbc404543 // ldr s3, [x10], #4
+	WORD $0xad4054b4 // ldp q20, q21, [x5, #0]
+	WORD $0x4f82128c // fmla v12.4s, v20.4s, v2.s[0]
+	WORD $0x4f8212ad // fmla v13.4s, v21.4s, v2.s[0]
+	WORD $0x4f831290 // fmla v16.4s, v20.4s, v3.s[0]
+	WORD $0x4f8312b1 // fmla v17.4s, v21.4s, v3.s[0]
+	WORD $0xad415cb6 // ldp q22, q23, [x5, #32]
+	WORD $0x4f8212ce // fmla v14.4s, v22.4s, v2.s[0]
+	WORD $0x4f8212ef // fmla v15.4s, v23.4s, v2.s[0]
+	WORD $0x4f8312d2 // fmla v18.4s, v22.4s, v3.s[0]
+	WORD $0x4f8312f3 // fmla v19.4s, v23.4s, v3.s[0]
+	ADD  $64, R5, R5
+	WORD $0xbc404543 // ldr s3, [x10], #4
+	WORD $0xad4064b8 // ldp q24, q25, [x5, #0]
+	WORD $0x4f831310 // fmla v16.4s, v24.4s, v3.s[0]
+	WORD $0x4f831331 // fmla v17.4s, v25.4s, v3.s[0]
+	WORD $0xad416cba // ldp q26, q27, [x5, #32]
+	WORD $0x4f831352 // fmla v18.4s, v26.4s, v3.s[0]
+	WORD $0x4f831373 // fmla v19.4s, v27.4s, v3.s[0]
+	ADD  $64, R5, R5
 	WORD $0xad001404 // stp q4, q5, [x0, #0]
 	WORD $0xad011c06 // stp q6, q7, [x0, #32]
 	WORD $0xad002448 // stp q8, q9, [x2, #0]
@@ -714,6 +1208,274 @@ single:
 	BNE  single
 
 done:
+	WORD $0xad001805 // stp q5, q6, [x0, #0]
+	WORD $0xad012007 // stp q7, q8, [x0, #32]
+	WORD $0xad002849 // stp q9, q10, [x2, #0]
+	WORD $0xad01304b // stp q11, q12, [x2, #32]
+	WORD $0xad00386d // stp q13, q14, [x3, #0]
+	WORD $0xad01406f // stp q15, q16, [x3, #32]
+	WORD $0xad004891 // stp q17, q18, [x4, #0]
+	WORD $0xad015093 // stp q19, q20, [x4, #32]
+	WORD $0xad0058b5 // stp q21, q22, [x5, #0]
+	WORD $0xad0160b7 // stp q23, q24, [x5, #32]
+	RET
+
+// stairs16x5NEON multiplies 1 panel(s) of 16 rows with 5 column(s); see mulStairsGeneric.
+
+// func stairs16x5NEON(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+TEXT ·stairs16x5NEON(SB), NOSPLIT, $0-57
+	MOVD  y+0(FP), R0
+	MOVD  ys+8(FP), R1
+	ADD  R1<<2, R0, R2
+	ADD  R1<<2, R2, R3
+	ADD  R1<<2, R3, R4
+	ADD  R1<<2, R4, R5
+	MOVD  w+16(FP), R6
+	MOVD  x+32(FP), R7
+	MOVD  xs+40(FP), R8
+	ADD  R8<<2, R7, R9
+	ADD  R8<<2, R9, R10
+	ADD  R8<<2, R10, R11
+	ADD  R8<<2, R11, R12
+	MOVD  k+48(FP), R13
+	MOVBU add+56(FP), R14
+	CBZ  R14, zero
+	WORD $0xad401805 // ldp q5, q6, [x0, #0]
+	WORD $0xad412007 // ldp q7, q8, [x0, #32]
+	WORD $0xad402849 // ldp q9, q10, [x2, #0]
+	WORD $0xad41304b // ldp q11, q12, [x2, #32]
+	WORD $0xad40386d // ldp q13, q14, [x3, #0]
+	WORD $0xad41406f // ldp q15, q16, [x3, #32]
+	WORD $0xad404891 // ldp q17, q18, [x4, #0]
+	WORD $0xad415093 // ldp q19, q20, [x4, #32]
+	WORD $0xad4058b5 // ldp q21, q22, [x5, #0]
+	WORD $0xad4160b7 // ldp q23, q24, [x5, #32]
+	B    begin
+
+zero:
+	WORD $0x4f00e405 // movi v5.16b, #0
+	WORD $0x4f00e406 // movi v6.16b, #0
+	WORD $0x4f00e407 // movi v7.16b, #0
+	WORD $0x4f00e408 // movi v8.16b, #0
+	WORD $0x4f00e409 // movi v9.16b, #0
+	WORD $0x4f00e40a // movi v10.16b, #0
+	WORD $0x4f00e40b // movi v11.16b, #0
+	WORD $0x4f00e40c // movi v12.16b, #0
+	WORD $0x4f00e40d // movi v13.16b, #0
+	WORD $0x4f00e40e // movi v14.16b, #0
+	WORD $0x4f00e40f // movi v15.16b, #0
+	WORD $0x4f00e410 // movi v16.16b, #0
+	WORD $0x4f00e411 // movi v17.16b, #0
+	WORD $0x4f00e412 // movi v18.16b, #0
+	WORD $0x4f00e413 // movi v19.16b, #0
+	WORD $0x4f00e414 // movi v20.16b, #0
+	WORD $0x4f00e415 // movi v21.16b, #0
+	WORD $0x4f00e416 // movi v22.16b, #0
+	WORD $0x4f00e417 // movi v23.16b, #0
+	WORD $0x4f00e418 // movi v24.16b, #0
+
+begin:
+	SUBS $4, R13, R13
+	BLT  rest
+	PCALIGN $16
+
+loop:
+	WORD $0x3cc104e0 // ldr q0, [x7], #16
+	WORD $0x3cc10521 // ldr q1, [x9], #16
+	WORD $0x3cc10542 // ldr q2, [x10], #16
+	WORD $0x3cc10563 // ldr q3, [x11], #16
+	WORD $0x3cc10584 // ldr q4, [x12], #16
+	WORD $0xad4068d9 // ldp q25, q26, [x6, #0]
+	WORD $0x4f801325 // fmla v5.4s, v25.4s, v0.s[0]
+	WORD $0x4f801346 // fmla v6.4s, v26.4s, v0.s[0]
+	WORD $0x4f811329 // fmla v9.4s, v25.4s, v1.s[0]
+	WORD $0x4f81134a // fmla v10.4s, v26.4s, v1.s[0]
+	WORD $0x4f82132d // fmla v13.4s, v25.4s, v2.s[0]
+	WORD $0x4f82134e // fmla v14.4s, v26.4s, v2.s[0]
+	WORD $0x4f831331 // fmla v17.4s, v25.4s, v3.s[0]
+	WORD $0x4f831352 // fmla v18.4s, v26.4s, v3.s[0]
+	WORD $0x4f841335 // fmla v21.4s, v25.4s, v4.s[0]
+	WORD $0x4f841356 // fmla v22.4s, v26.4s, v4.s[0]
+	WORD $0xad4170db // ldp q27, q28, [x6, #32]
+	WORD $0x4f801367 // fmla v7.4s, v27.4s, v0.s[0]
+	WORD $0x4f801388 // fmla v8.4s, v28.4s, v0.s[0]
+	WORD $0x4f81136b // fmla v11.4s, v27.4s, v1.s[0]
+	WORD $0x4f81138c // fmla v12.4s, v28.4s, v1.s[0]
+	WORD $0x4f82136f // fmla v15.4s, v27.4s, v2.s[0]
+	WORD $0x4f821390 // fmla v16.4s, v28.4s, v2.s[0]
+	WORD $0x4f831373 // fmla v19.4s, v27.4s, v3.s[0]
+	WORD $0x4f831394 // fmla v20.4s, v28.4s, v3.s[0]
+	WORD $0x4f841377 // fmla v23.4s, v27.4s, v4.s[0]
+	WORD $0x4f841398 // fmla v24.4s, v28.4s, v4.s[0]
+	WORD $0xad4278dd // ldp q29, q30, [x6, #64]
+	WORD $0x4fa013a5 // fmla v5.4s, v29.4s, v0.s[1]
+	WORD $0x4fa013c6 // fmla v6.4s, v30.4s, v0.s[1]
+	WORD $0x4fa113a9 // fmla v9.4s, v29.4s, v1.s[1]
+	WORD $0x4fa113ca // fmla v10.4s, v30.4s, v1.s[1]
+	WORD $0x4fa213ad // fmla v13.4s, v29.4s, v2.s[1]
+	WORD $0x4fa213ce // fmla v14.4s, v30.4s, v2.s[1]
+	WORD $0x4fa313b1 // fmla v17.4s, v29.4s, v3.s[1]
+	WORD $0x4fa313d2 // fmla v18.4s, v30.4s, v3.s[1]
+	WORD $0x4fa413b5 // fmla v21.4s, v29.4s, v4.s[1]
+	WORD $0x4fa413d6 // fmla v22.4s, v30.4s, v4.s[1]
+	WORD $0xad4368d9 // ldp q25, q26, [x6, #96]
+	WORD $0x4fa01327 // fmla v7.4s, v25.4s, v0.s[1]
+	WORD $0x4fa01348 // fmla v8.4s, v26.4s, v0.s[1]
+	WORD $0x4fa1132b // fmla v11.4s, v25.4s, v1.s[1]
+	WORD $0x4fa1134c // fmla v12.4s, v26.4s, v1.s[1]
+	WORD $0x4fa2132f // fmla v15.4s, v25.4s, v2.s[1]
+	WORD $0x4fa21350 // fmla v16.4s, v26.4s, v2.s[1]
+	WORD $0x4fa31333 // fmla v19.4s, v25.4s, v3.s[1]
+	WORD $0x4fa31354 // fmla v20.4s, v26.4s, v3.s[1]
+	WORD $0x4fa41337 // fmla v23.4s, v25.4s, v4.s[1]
+	WORD $0x4fa41358 // fmla v24.4s, v26.4s, v4.s[1]
+	WORD $0xad4470db // ldp q27, q28, [x6, #128]
+	WORD $0x4f801b65 // fmla v5.4s, v27.4s, v0.s[2]
+	WORD $0x4f801b86 // fmla v6.4s, v28.4s, v0.s[2]
+	WORD $0x4f811b69 // fmla v9.4s, v27.4s, v1.s[2]
+	WORD $0x4f811b8a // fmla v10.4s, v28.4s, v1.s[2]
+	WORD $0x4f821b6d // fmla v13.4s, v27.4s, v2.s[2]
+	WORD $0x4f821b8e // fmla v14.4s, v28.4s, v2.s[2]
+	WORD $0x4f831b71 // fmla v17.4s, v27.4s, v3.s[2]
+	WORD $0x4f831b92 // fmla v18.4s, v28.4s, v3.s[2]
+	WORD $0x4f841b75 // fmla v21.4s, v27.4s, v4.s[2]
+	WORD $0x4f841b96 // fmla v22.4s, v28.4s, v4.s[2]
+	WORD $0xad4578dd // ldp q29, q30, [x6, #160]
+	WORD $0x4f801ba7 // fmla v7.4s, v29.4s, v0.s[2]
+	WORD $0x4f801bc8 // fmla v8.4s, v30.4s, v0.s[2]
+	WORD $0x4f811bab // fmla v11.4s, v29.4s, v1.s[2]
+	WORD $0x4f811bcc // fmla v12.4s, v30.4s, v1.s[2]
+	WORD $0x4f821baf // fmla v15.4s, v29.4s, v2.s[2]
+	WORD $0x4f821bd0 // fmla v16.4s, v30.4s, v2.s[2]
+	WORD $0x4f831bb3 // fmla v19.4s, v29.4s, v3.s[2]
+	WORD $0x4f831bd4 // fmla v20.4s, v30.4s, v3.s[2]
+	WORD $0x4f841bb7 // fmla v23.4s, v29.4s, v4.s[2]
+	WORD $0x4f841bd8 // fmla v24.4s, v30.4s, v4.s[2]
+	WORD $0xad4668d9 // ldp q25, q26, [x6, #192]
+	WORD $0x4fa01b25 // fmla v5.4s, v25.4s, v0.s[3]
+	WORD $0x4fa01b46 // fmla v6.4s, v26.4s, v0.s[3]
+	WORD $0x4fa11b29 // fmla v9.4s, v25.4s, v1.s[3]
+	WORD $0x4fa11b4a // fmla v10.4s, v26.4s, v1.s[3]
+	WORD $0x4fa21b2d // fmla v13.4s, v25.4s, v2.s[3]
+	WORD $0x4fa21b4e // fmla v14.4s, v26.4s, v2.s[3]
+	WORD $0x4fa31b31 // fmla v17.4s, v25.4s, v3.s[3]
+	WORD $0x4fa31b52 // fmla v18.4s, v26.4s, v3.s[3]
+	WORD $0x4fa41b35 // fmla v21.4s, v25.4s, v4.s[3]
+	WORD $0x4fa41b56 // fmla v22.4s, v26.4s, v4.s[3]
+	WORD $0xad4770db // ldp q27, q28, [x6, #224]
+	WORD $0x4fa01b67 // fmla v7.4s, v27.4s, v0.s[3]
+	WORD $0x4fa01b88 // fmla v8.4s, v28.4s, v0.s[3]
+	WORD $0x4fa11b6b // fmla v11.4s, v27.4s, v1.s[3]
+	WORD $0x4fa11b8c // fmla v12.4s, v28.4s, v1.s[3]
+	WORD $0x4fa21b6f // fmla v15.4s, v27.4s, v2.s[3]
+	WORD $0x4fa21b90 // fmla v16.4s, v28.4s, v2.s[3]
+	WORD $0x4fa31b73 // fmla v19.4s, v27.4s, v3.s[3]
+	WORD $0x4fa31b94 // fmla v20.4s, v28.4s, v3.s[3]
+	WORD $0x4fa41b77 // fmla v23.4s, v27.4s, v4.s[3]
+	WORD $0x4fa41b98 // fmla v24.4s, v28.4s, v4.s[3]
+	ADD  $256, R6, R6
+	SUBS $4, R13, R13
+	BGE  loop
+
+rest:
+	ADDS $4, R13, R13
+	BEQ  done
+
+single:
+	WORD $0xbc4044e0 // ldr s0, [x7], #4
+	WORD $0xbc404521 // ldr s1, [x9], #4
+	WORD $0xbc404542 // ldr s2, [x10], #4
+	WORD $0xbc404563 // ldr s3, [x11], #4
+	WORD $0xbc404584 // ldr s4, [x12], #4
+	WORD $0xad4078dd // ldp q29, q30, [x6, #0]
+	WORD $0x4f8013a5 // fmla v5.4s, v29.4s, v0.s[0]
+	WORD $0x4f8013c6 // fmla v6.4s, v30.4s, v0.s[0]
+	WORD $0x4f8113a9 // fmla v9.4s, v29.4s, v1.s[0]
+	WORD $0x4f8113ca // fmla v10.4s, v30.4s, v1.s[0]
+	WORD $0x4f8213ad // fmla v13.4s, v29.4s, v2.s[0]
+	WORD $0x4f8213ce // fmla v14.4s, v30.4s, v2.s[0]
+	WORD $0x4f8313b1 // fmla v17.4s, v29.4s, v3.s[0]
+	WORD $0x4f8313d2 // fmla v18.4s, v30.4s, v3.s[0]
+	WORD $0x4f8413b5 // fmla v21.4s, v29.4s, v4.s[0]
+	WORD $0x4f8413d6 // fmla v22.4s, v30.4s, v4.s[0]
+	WORD $0xad4168d9 // ldp q25, q26, [x6, #32]
+	WORD $0x4f801327 // fmla v7.4s, v25.4s, v0.s[0]
+	WORD $0x4f801348 // fmla v8.4s, v26.4s, v0.s[0]
+	WORD $0x4f81132b // fmla v11.4s, v25.4s, v1.s[0]
+	WORD $0x4f81134c // fmla v12.4s, v26.4s, v1.s[0]
+	WORD $0x4f82132f // fmla v15.4s, v25.4s, v2.s[0]
+	WORD $0x4f821350 // fmla v16.4s, v26.4s, v2.s[0]
+	WORD $0x4f831333 // fmla v19.4s, v25.4s, v3.s[0]
+	WORD $0x4f831354 // fmla v20.4s, v26.4s, v3.s[0]
+	WORD $0x4f841337 // fmla v23.4s, v25.4s, v4.s[0]
+	WORD $0x4f841358 // fmla v24.4s, v26.4s, v4.s[0]
+	ADD  $64, R6, R6
+	SUBS $1, R13, R13
+	BNE  single
+
+done:
+	WORD $0xbc404521 // ldr s1, [x9], #4
+	WORD $0xbc404542 // ldr s2, [x10], #4
+	WORD $0xbc404563 // ldr s3, [x11], #4
+	WORD $0xbc404584 // ldr s4, [x12], #4
+	WORD $0xad4070db // ldp q27, q28, [x6, #0]
+	WORD $0x4f811369 // fmla v9.4s, v27.4s, v1.s[0]
+	WORD $0x4f81138a // fmla v10.4s, v28.4s, v1.s[0]
+	WORD $0x4f82136d // fmla v13.4s, v27.4s, v2.s[0]
+	WORD $0x4f82138e // fmla v14.4s, v28.4s, v2.s[0]
+	WORD $0x4f831371 // fmla v17.4s, v27.4s, v3.s[0]
+	WORD $0x4f831392 // fmla v18.4s, v28.4s, v3.s[0]
+	WORD $0x4f841375 // fmla v21.4s, v27.4s, v4.s[0]
+	WORD $0x4f841396 // fmla v22.4s, v28.4s, v4.s[0]
+	WORD $0xad4178dd // ldp q29, q30, [x6, #32]
+	WORD $0x4f8113ab // fmla v11.4s, v29.4s, v1.s[0]
+	WORD $0x4f8113cc // fmla v12.4s, v30.4s, v1.s[0]
+	WORD $0x4f8213af // fmla v15.4s, v29.4s, v2.s[0]
+	WORD $0x4f8213d0 // fmla v16.4s, v30.4s, v2.s[0]
+	WORD $0x4f8313b3 // fmla v19.4s, v29.4s, v3.s[0]
+	WORD $0x4f8313d4 // fmla v20.4s, v30.4s, v3.s[0]
+	WORD $0x4f8413b7 // fmla v23.4s, v29.4s, v4.s[0]
+	WORD $0x4f8413d8 // fmla v24.4s, v30.4s, v4.s[0]
+	ADD  $64, R6, R6
+	WORD $0xbc404542 // ldr s2, [x10], #4
+	WORD $0xbc404563 // ldr s3, [x11], #4
+	WORD $0xbc404584 // ldr s4, [x12], #4
+	WORD $0xad4068d9 // ldp q25, q26, [x6, #0]
+	WORD $0x4f82132d // fmla v13.4s, v25.4s, v2.s[0]
+	WORD $0x4f82134e // fmla v14.4s, v26.4s, v2.s[0]
+	WORD $0x4f831331 // fmla v17.4s, v25.4s, v3.s[0]
+	WORD $0x4f831352 // fmla v18.4s, v26.4s, v3.s[0]
+	WORD $0x4f841335 // fmla v21.4s, v25.4s, v4.s[0]
+	WORD $0x4f841356 // fmla v22.4s, v26.4s, v4.s[0]
+	WORD $0xad4170db // ldp q27, q28, [x6, #32]
+	WORD $0x4f82136f // fmla v15.4s, v27.4s, v2.s[0]
+	WORD $0x4f821390 // fmla v16.4s, v28.4s, v2.s[0]
+	WORD $0x4f831373 // fmla v19.4s, v27.4s, v3.s[0]
+	WORD $0x4f831394 // fmla v20.4s, v28.4s, v3.s[0]
+	WORD $0x4f841377 // fmla v23.4s, v27.4s, v4.s[0]
+	WORD $0x4f841398 // fmla v24.4s, v28.4s, v4.s[0]
+	ADD  $64, R6, R6
+	WORD $0xbc404563 // ldr s3, [x11], #4
+	WORD $0xbc404584 // ldr s4, [x12], #4
+	WORD $0xad4078dd // ldp q29, q30, [x6, #0]
+	WORD $0x4f8313b1 // fmla v17.4s, v29.4s, v3.s[0]
+	WORD $0x4f8313d2 // fmla v18.4s, v30.4s, v3.s[0]
+	WORD $0x4f8413b5 // fmla v21.4s, v29.4s, v4.s[0]
+	WORD $0x4f8413d6 // fmla v22.4s, v30.4s, v4.s[0]
+	WORD $0xad4168d9 // ldp q25, q26, [x6, #32]
+	WORD $0x4f831333 // fmla v19.4s, v25.4s, v3.s[0]
+	WORD $0x4f831354 // fmla v20.4s, v26.4s, v3.s[0]
+	WORD $0x4f841337 // fmla v23.4s, v25.4s, v4.s[0]
+	WORD $0x4f841358 // fmla v24.4s, v26.4s, v4.s[0]
+	ADD  $64, R6, R6
+	WORD $0xbc404584 // ldr s4, [x12], #4
+	WORD $0xad4070db // ldp q27, q28, [x6, #0]
+	WORD $0x4f841375 // fmla v21.4s, v27.4s, v4.s[0]
+	WORD $0x4f841396 // fmla v22.4s, v28.4s, v4.s[0]
+	WORD $0xad4178dd // ldp q29, q30, [x6, #32]
+	WORD $0x4f8413b7 // fmla v23.4s, v29.4s, v4.s[0]
+	WORD $0x4f8413d8 // fmla v24.4s, v30.4s, v4.s[0]
+	ADD  $64, R6, R6
 	WORD $0xad001805 // stp q5, q6, [x0, #0]
 	WORD $0xad012007 // stp q7, q8, [x0, #32]
 	WORD $0xad002849 // stp q9, q10, [x2, #0]
@@ -950,6 +1712,334 @@ single:
 	BNE  single
 
 done:
+	WORD $0xad001c06 // stp q6, q7, [x0, #0]
+	WORD $0xad012408 // stp q8, q9, [x0, #32]
+	WORD $0xad002c4a // stp q10, q11, [x2, #0]
+	WORD $0xad01344c // stp q12, q13, [x2, #32]
+	WORD $0xad003c6e // stp q14, q15, [x3, #0]
+	WORD $0xad014470 // stp q16, q17, [x3, #32]
+	WORD $0xad004c92 // stp q18, q19, [x4, #0]
+	WORD $0xad015494 // stp q20, q21, [x4, #32]
+	WORD $0xad005cb6 // stp q22, q23, [x5, #0]
+	WORD $0xad0164b8 // stp q24, q25, [x5, #32]
+	WORD $0xad006cda // stp q26, q27, [x6, #0]
+	WORD $0xad0174dc // stp q28, q29, [x6, #32]
+	RET
+
+// stairs16x6NEON multiplies 1 panel(s) of 16 rows with 6 column(s); see mulStairsGeneric.
+
+// func stairs16x6NEON(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
+TEXT ·stairs16x6NEON(SB), NOSPLIT, $0-57
+	MOVD  y+0(FP), R0
+	MOVD  ys+8(FP), R1
+	ADD  R1<<2, R0, R2
+	ADD  R1<<2, R2, R3
+	ADD  R1<<2, R3, R4
+	ADD  R1<<2, R4, R5
+	ADD  R1<<2, R5, R6
+	MOVD  w+16(FP), R7
+	MOVD  x+32(FP), R8
+	MOVD  xs+40(FP), R9
+	ADD  R9<<2, R8, R10
+	ADD  R9<<2, R10, R11
+	ADD  R9<<2, R11, R12
+	ADD  R9<<2, R12, R13
+	ADD  R9<<2, R13, R14
+	MOVD  k+48(FP), R15
+	MOVBU add+56(FP), R16
+	CBZ  R16, zero
+	WORD $0xad401c06 // ldp q6, q7, [x0, #0]
+	WORD $0xad412408 // ldp q8, q9, [x0, #32]
+	WORD $0xad402c4a // ldp q10, q11, [x2, #0]
+	WORD $0xad41344c // ldp q12, q13, [x2, #32]
+	WORD $0xad403c6e // ldp q14, q15, [x3, #0]
+	WORD $0xad414470 // ldp q16, q17, [x3, #32]
+	WORD $0xad404c92 // ldp q18, q19, [x4, #0]
+	WORD $0xad415494 // ldp q20, q21, [x4, #32]
+	WORD $0xad405cb6 // ldp q22, q23, [x5, #0]
+	WORD $0xad4164b8 // ldp q24, q25, [x5, #32]
+	WORD $0xad406cda // ldp q26, q27, [x6, #0]
+	WORD $0xad4174dc // ldp q28, q29, [x6, #32]
+	B    begin
+
+zero:
+	WORD $0x4f00e406 // movi v6.16b, #0
+	WORD $0x4f00e407 // movi v7.16b, #0
+	WORD $0x4f00e408 // movi v8.16b, #0
+	WORD $0x4f00e409 // movi v9.16b, #0
+	WORD $0x4f00e40a // movi v10.16b, #0
+	WORD $0x4f00e40b // movi v11.16b, #0
+	WORD $0x4f00e40c // movi v12.16b, #0
+	WORD $0x4f00e40d // movi v13.16b, #0
+	WORD $0x4f00e40e // movi v14.16b, #0
+	WORD $0x4f00e40f // movi v15.16b, #0
+	WORD $0x4f00e410 // movi v16.16b, #0
+	WORD $0x4f00e411 // movi v17.16b, #0
+	WORD $0x4f00e412 // movi v18.16b, #0
+	WORD $0x4f00e413 // movi v19.16b, #0
+	WORD $0x4f00e414 // movi v20.16b, #0
+	WORD $0x4f00e415 // movi v21.16b, #0
+	WORD $0x4f00e416 // movi v22.16b, #0
+	WORD $0x4f00e417 // movi v23.16b, #0
+	WORD $0x4f00e418 // movi v24.16b, #0
+	WORD $0x4f00e419 // movi v25.16b, #0
+	WORD $0x4f00e41a // movi v26.16b, #0
+	WORD $0x4f00e41b // movi v27.16b, #0
+	WORD $0x4f00e41c // movi v28.16b, #0
+	WORD $0x4f00e41d // movi v29.16b, #0
+
+begin:
+	SUBS $4, R15, R15
+	BLT  rest
+	PCALIGN $16
+
+loop:
+	WORD $0x3cc10500 // ldr q0, [x8], #16
+	WORD $0x3cc10541 // ldr q1, [x10], #16
+	WORD $0x3cc10562 // ldr q2, [x11], #16
+	WORD $0x3cc10583 // ldr q3, [x12], #16
+	WORD $0x3cc105a4 // ldr q4, [x13], #16
+	WORD $0x3cc105c5 // ldr q5, [x14], #16
+	WORD $0xad407cfe // ldp q30, q31, [x7, #0]
+	WORD $0x4f8013c6 // fmla v6.4s, v30.4s, v0.s[0]
+	WORD $0x4f8013e7 // fmla v7.4s, v31.4s, v0.s[0]
+	WORD $0x4f8113ca // fmla v10.4s, v30.4s, v1.s[0]
+	WORD $0x4f8113eb // fmla v11.4s, v31.4s, v1.s[0]
+	WORD $0x4f8213ce // fmla v14.4s, v30.4s, v2.s[0]
+	WORD $0x4f8213ef // fmla v15.4s, v31.4s, v2.s[0]
+	WORD $0x4f8313d2 // fmla v18.4s, v30.4s, v3.s[0]
+	WORD $0x4f8313f3 // fmla v19.4s, v31.4s, v3.s[0]
+	WORD $0x4f8413d6 // fmla v22.4s, v30.4s, v4.s[0]
+	WORD $0x4f8413f7 // fmla v23.4s, v31.4s, v4.s[0]
+	WORD $0x4f8513da // fmla v26.4s, v30.4s, v5.s[0]
+	WORD $0x4f8513fb // fmla v27.4s, v31.4s, v5.s[0]
+	WORD $0xad417cfe // ldp q30, q31, [x7, #32]
+	WORD $0x4f8013c8 // fmla v8.4s, v30.4s, v0.s[0]
+	WORD $0x4f8013e9 // fmla v9.4s, v31.4s, v0.s[0]
+	WORD $0x4f8113cc // fmla v12.4s, v30.4s, v1.s[0]
+	WORD $0x4f8113ed // fmla v13.4s, v31.4s, v1.s[0]
+	WORD $0x4f8213d0 // fmla v16.4s, v30.4s, v2.s[0]
+	WORD $0x4f8213f1 // fmla v17.4s, v31.4s, v2.s[0]
+	WORD $0x4f8313d4 // fmla v20.4s, v30.4s, v3.s[0]
+	WORD $0x4f8313f5 // fmla v21.4s, v31.4s, v3.s[0]
+	WORD $0x4f8413d8 // fmla v24.4s, v30.4s, v4.s[0]
+	WORD $0x4f8413f9 // fmla v25.4s, v31.4s, v4.s[0]
+	WORD $0x4f8513dc // fmla v28.4s, v30.4s, v5.s[0]
+	WORD $0x4f8513fd // fmla v29.4s, v31.4s, v5.s[0]
+	WORD $0xad427cfe // ldp q30, q31, [x7, #64]
+	WORD $0x4fa013c6 // fmla v6.4s, v30.4s, v0.s[1]
+	WORD $0x4fa013e7 // fmla v7.4s, v31.4s, v0.s[1]
+	WORD $0x4fa113ca // fmla v10.4s, v30.4s, v1.s[1]
+	WORD $0x4fa113eb // fmla v11.4s, v31.4s, v1.s[1]
+	WORD $0x4fa213ce // fmla v14.4s, v30.4s, v2.s[1]
+	WORD $0x4fa213ef // fmla v15.4s, v31.4s, v2.s[1]
+	WORD $0x4fa313d2 // fmla v18.4s, v30.4s, v3.s[1]
+	WORD $0x4fa313f3 // fmla v19.4s, v31.4s, v3.s[1]
+	WORD $0x4fa413d6 // fmla v22.4s, v30.4s, v4.s[1]
+	WORD $0x4fa413f7 // fmla v23.4s, v31.4s, v4.s[1]
+	WORD $0x4fa513da // fmla v26.4s, v30.4s, v5.s[1]
+	WORD $0x4fa513fb // fmla v27.4s, v31.4s, v5.s[1]
+	WORD $0xad437cfe // ldp q30, q31, [x7, #96]
+	WORD $0x4fa013c8 // fmla v8.4s, v30.4s, v0.s[1]
+	WORD $0x4fa013e9 // fmla v9.4s, v31.4s, v0.s[1]
+	WORD $0x4fa113cc // fmla v12.4s, v30.4s, v1.s[1]
+	WORD $0x4fa113ed // fmla v13.4s, v31.4s, v1.s[1]
+	WORD $0x4fa213d0 // fmla v16.4s, v30.4s, v2.s[1]
+	WORD $0x4fa213f1 // fmla v17.4s, v31.4s, v2.s[1]
+	WORD $0x4fa313d4 // fmla v20.4s, v30.4s, v3.s[1]
+	WORD $0x4fa313f5 // fmla v21.4s, v31.4s, v3.s[1]
+	WORD $0x4fa413d8 // fmla v24.4s, v30.4s, v4.s[1]
+	WORD $0x4fa413f9 // fmla v25.4s, v31.4s, v4.s[1]
+	WORD $0x4fa513dc // fmla v28.4s, v30.4s, v5.s[1]
+	WORD $0x4fa513fd // fmla v29.4s, v31.4s, v5.s[1]
+	WORD $0xad447cfe // ldp q30, q31, [x7, #128]
+	WORD $0x4f801bc6 // fmla v6.4s, v30.4s, v0.s[2]
+	WORD $0x4f801be7 // fmla v7.4s, v31.4s, v0.s[2]
+	WORD $0x4f811bca // fmla v10.4s, v30.4s, v1.s[2]
+	WORD $0x4f811beb // fmla v11.4s, v31.4s, v1.s[2]
+	WORD $0x4f821bce // fmla v14.4s, v30.4s, v2.s[2]
+	WORD $0x4f821bef // fmla v15.4s, v31.4s, v2.s[2]
+	WORD $0x4f831bd2 // fmla v18.4s, v30.4s, v3.s[2]
+	WORD $0x4f831bf3 // fmla v19.4s, v31.4s, v3.s[2]
+	WORD $0x4f841bd6 // fmla v22.4s, v30.4s, v4.s[2]
+	WORD $0x4f841bf7 // fmla v23.4s, v31.4s, v4.s[2]
+	WORD $0x4f851bda // fmla v26.4s, v30.4s, v5.s[2]
+	WORD $0x4f851bfb // fmla v27.4s, v31.4s, v5.s[2]
+	WORD $0xad457cfe // ldp q30, q31, [x7, #160]
+	WORD $0x4f801bc8 // fmla v8.4s, v30.4s, v0.s[2]
+	WORD $0x4f801be9 // fmla v9.4s, v31.4s, v0.s[2]
+	WORD $0x4f811bcc // fmla v12.4s, v30.4s, v1.s[2]
+	WORD $0x4f811bed // fmla v13.4s, v31.4s, v1.s[2]
+	WORD $0x4f821bd0 // fmla v16.4s, v30.4s, v2.s[2]
+	WORD $0x4f821bf1 // fmla v17.4s, v31.4s, v2.s[2]
+	WORD $0x4f831bd4 // fmla v20.4s, v30.4s, v3.s[2]
+	WORD $0x4f831bf5 // fmla v21.4s, v31.4s, v3.s[2]
+	WORD $0x4f841bd8 // fmla v24.4s, v30.4s, v4.s[2]
+	WORD $0x4f841bf9 // fmla v25.4s, v31.4s, v4.s[2]
+	WORD $0x4f851bdc // fmla v28.4s, v30.4s, v5.s[2]
+	WORD $0x4f851bfd // fmla v29.4s, v31.4s, v5.s[2]
+	WORD $0xad467cfe // ldp q30, q31, [x7, #192]
+	WORD $0x4fa01bc6 // fmla v6.4s, v30.4s, v0.s[3]
+	WORD $0x4fa01be7 // fmla v7.4s, v31.4s, v0.s[3]
+	WORD $0x4fa11bca // fmla v10.4s, v30.4s, v1.s[3]
+	WORD $0x4fa11beb // fmla v11.4s, v31.4s, v1.s[3]
+	WORD $0x4fa21bce // fmla v14.4s, v30.4s, v2.s[3]
+	WORD $0x4fa21bef // fmla v15.4s, v31.4s, v2.s[3]
+	WORD $0x4fa31bd2 // fmla v18.4s, v30.4s, v3.s[3]
+	WORD $0x4fa31bf3 // fmla v19.4s, v31.4s, v3.s[3]
+	WORD $0x4fa41bd6 // fmla v22.4s, v30.4s, v4.s[3]
+	WORD $0x4fa41bf7 // fmla v23.4s, v31.4s, v4.s[3]
+	WORD $0x4fa51bda // fmla v26.4s, v30.4s, v5.s[3]
+	WORD $0x4fa51bfb // fmla v27.4s, v31.4s, v5.s[3]
+	WORD $0xad477cfe // ldp q30, q31, [x7, #224]
+	WORD $0x4fa01bc8 // fmla v8.4s, v30.4s, v0.s[3]
+	WORD $0x4fa01be9 // fmla v9.4s, v31.4s, v0.s[3]
+	WORD $0x4fa11bcc // fmla v12.4s, v30.4s, v1.s[3]
+	WORD $0x4fa11bed // fmla v13.4s, v31.4s, v1.s[3]
+	WORD $0x4fa21bd0 // fmla v16.4s, v30.4s, v2.s[3]
+	WORD $0x4fa21bf1 // fmla v17.4s, v31.4s, v2.s[3]
+	WORD $0x4fa31bd4 // fmla v20.4s, v30.4s, v3.s[3]
+	WORD $0x4fa31bf5 // fmla v21.4s, v31.4s, v3.s[3]
+	WORD $0x4fa41bd8 // fmla v24.4s, v30.4s, v4.s[3]
+	WORD $0x4fa41bf9 // fmla v25.4s, v31.4s, v4.s[3]
+	WORD $0x4fa51bdc // fmla v28.4s, v30.4s, v5.s[3]
+	WORD $0x4fa51bfd // fmla v29.4s, v31.4s, v5.s[3]
+	ADD  $256, R7, R7
+	SUBS $4, R15, R15
+	BGE  loop
+
+rest:
+	ADDS $4, R15, R15
+	BEQ  done
+
+single:
+	WORD $0xbc404500 // ldr s0, [x8], #4
+	WORD $0xbc404541 // ldr s1, [x10], #4
+	WORD $0xbc404562 // ldr s2, [x11], #4
+	WORD $0xbc404583 // ldr s3, [x12], #4
+	WORD $0xbc4045a4 // ldr s4, [x13], #4
+	WORD $0xbc4045c5 // ldr s5, [x14], #4
+	WORD $0xad407cfe // ldp q30, q31, [x7, #0]
+	WORD $0x4f8013c6 // fmla v6.4s, v30.4s, v0.s[0]
+	WORD $0x4f8013e7 // fmla v7.4s, v31.4s, v0.s[0]
+	WORD $0x4f8113ca // fmla v10.4s, v30.4s, v1.s[0]
+	WORD $0x4f8113eb // fmla v11.4s, v31.4s, v1.s[0]
+	WORD $0x4f8213ce // fmla v14.4s, v30.4s, v2.s[0]
+	WORD $0x4f8213ef // fmla v15.4s, v31.4s, v2.s[0]
+	WORD $0x4f8313d2 // fmla v18.4s, v30.4s, v3.s[0]
+	WORD $0x4f8313f3 // fmla v19.4s, v31.4s, v3.s[0]
+	WORD $0x4f8413d6 // fmla v22.4s, v30.4s, v4.s[0]
+	WORD $0x4f8413f7 // fmla v23.4s, v31.4s, v4.s[0]
+	WORD $0x4f8513da // fmla v26.4s, v30.4s, v5.s[0]
+	WORD $0x4f8513fb // fmla v27.4s, v31.4s, v5.s[0]
+	WORD $0xad417cfe // ldp q30, q31, [x7, #32]
+	WORD $0x4f8013c8 // fmla v8.4s, v30.4s, v0.s[0]
+	WORD $0x4f8013e9 // fmla v9.4s, v31.4s, v0.s[0]
+	WORD $0x4f8113cc // fmla v12.4s, v30.4s, v1.s[0]
+	WORD $0x4f8113ed // fmla v13.4s, v31.4s, v1.s[0]
+	WORD $0x4f8213d0 // fmla v16.4s, v30.4s, v2.s[0]
+	WORD $0x4f8213f1 // fmla v17.4s, v31.4s, v2.s[0]
+	WORD $0x4f8313d4 // fmla v20.4s, v30.4s, v3.s[0]
+	WORD $0x4f8313f5 // fmla v21.4s, v31.4s, v3.s[0]
+	WORD $0x4f8413d8 // fmla v24.4s, v30.4s, v4.s[0]
+	WORD $0x4f8413f9 // fmla v25.4s, v31.4s, v4.s[0]
+	WORD $0x4f8513dc // fmla v28.4s, v30.4s, v5.s[0]
+	WORD $0x4f8513fd // fmla v29.4s, v31.4s, v5.s[0]
+	ADD  $64, R7, R7
+	SUBS $1, R15, R15
+	BNE  single
+
+done:
+	WORD $0xbc404541 // ldr s1, [x10], #4
+	WORD $0xbc404562 // ldr s2, [x11], #4
+	WORD $0xbc404583 // ldr s3, [x12], #4
+	WORD $0xbc4045a4 // ldr s4, [x13], #4
+	WORD $0xbc4045c5 // ldr s5, [x14], #4
+	WORD $0xad407cfe // ldp q30, q31, [x7, #0]
+	WORD $0x4f8113ca // fmla v10.4s, v30.4s, v1.s[0]
+	WORD $0x4f8113eb // fmla v11.4s, v31.4s, v1.s[0]
+	WORD $0x4f8213ce // fmla v14.4s, v30.4s, v2.s[0]
+	WORD $0x4f8213ef // fmla v15.4s, v31.4s, v2.s[0]
+	WORD $0x4f8313d2 // fmla v18.4s, v30.4s, v3.s[0]
+	WORD $0x4f8313f3 // fmla v19.4s, v31.4s, v3.s[0]
+	WORD $0x4f8413d6 // fmla v22.4s, v30.4s, v4.s[0]
+	WORD $0x4f8413f7 // fmla v23.4s, v31.4s, v4.s[0]
+	WORD $0x4f8513da // fmla v26.4s, v30.4s, v5.s[0]
+	WORD $0x4f8513fb // fmla v27.4s, v31.4s, v5.s[0]
+	WORD $0xad417cfe // ldp q30, q31, [x7, #32]
+	WORD $0x4f8113cc // fmla v12.4s, v30.4s, v1.s[0]
+	WORD $0x4f8113ed // fmla v13.4s, v31.4s, v1.s[0]
+	WORD $0x4f8213d0 // fmla v16.4s, v30.4s, v2.s[0]
+	WORD $0x4f8213f1 // fmla v17.4s, v31.4s, v2.s[0]
+	WORD $0x4f8313d4 // fmla v20.4s, v30.4s, v3.s[0]
+	WORD $0x4f8313f5 // fmla v21.4s, v31.4s, v3.s[0]
+	WORD $0x4f8413d8 // fmla v24.4s, v30.4s, v4.s[0]
+	WORD $0x4f8413f9 // fmla v25.4s, v31.4s, v4.s[0]
+	WORD $0x4f8513dc // fmla v28.4s, v30.4s, v5.s[0]
+	WORD $0x4f8513fd // fmla v29.4s, v31.4s, v5.s[0]
+	ADD  $64, R7, R7
+	WORD $0xbc404562 // ldr s2, [x11], #4
+	WORD $0xbc404583 // ldr s3, [x12], #4
+	WORD $0xbc4045a4 // ldr s4, [x13], #4
+	WORD $0xbc4045c5 // ldr s5, [x14], #4
+	WORD $0xad407cfe // ldp q30, q31, [x7, #0]
+	WORD $0x4f8213ce // fmla v14.4s, v30.4s, v2.s[0]
+	WORD $0x4f8213ef // fmla v15.4s, v31.4s, v2.s[0]
+	WORD $0x4f8313d2 // fmla v18.4s, v30.4s, v3.s[0]
+	WORD $0x4f8313f3 // fmla v19.4s, v31.4s, v3.s[0]
+	WORD $0x4f8413d6 // fmla v22.4s, v30.4s, v4.s[0]
+	WORD $0x4f8413f7 // fmla v23.4s, v31.4s, v4.s[0]
+	WORD $0x4f8513da // fmla v26.4s, v30.4s, v5.s[0]
+	WORD $0x4f8513fb // fmla v27.4s, v31.4s, v5.s[0]
+	WORD $0xad417cfe // ldp q30, q31, [x7, #32]
+	WORD $0x4f8213d0 // fmla v16.4s, v30.4s, v2.s[0]
+	WORD $0x4f8213f1 // fmla v17.4s, v31.4s, v2.s[0]
+	WORD $0x4f8313d4 // fmla v20.4s, v30.4s, v3.s[0]
+	WORD $0x4f8313f5 // fmla v21.4s, v31.4s, v3.s[0]
+	WORD $0x4f8413d8 // fmla v24.4s, v30.4s, v4.s[0]
+	WORD $0x4f8413f9 // fmla v25.4s, v31.4s, v4.s[0]
+	WORD $0x4f8513dc // fmla v28.4s, v30.4s, v5.s[0]
+	WORD $0x4f8513fd // fmla v29.4s, v31.4s, v5.s[0]
+	ADD  $64, R7, R7
+	WORD $0xbc404583 // ldr s3, [x12], #4
+	WORD $0xbc4045a4 // ldr s4, [x13], #4
+	WORD $0xbc4045c5 // ldr s5, [x14], #4
+	WORD $0xad407cfe // ldp q30, q31, [x7, #0]
+	WORD $0x4f8313d2 // fmla v18.4s, v30.4s, v3.s[0]
+	WORD $0x4f8313f3 // fmla v19.4s, v31.4s, v3.s[0]
+	WORD $0x4f8413d6 // fmla v22.4s, v30.4s, v4.s[0]
+	WORD $0x4f8413f7 // fmla v23.4s, v31.4s, v4.s[0]
+	WORD $0x4f8513da // fmla v26.4s, v30.4s, v5.s[0]
+	WORD $0x4f8513fb // fmla v27.4s, v31.4s, v5.s[0]
+	WORD $0xad417cfe // ldp q30, q31, [x7, #32]
+	WORD $0x4f8313d4 // fmla v20.4s, v30.4s, v3.s[0]
+	WORD $0x4f8313f5 // fmla v21.4s, v31.4s, v3.s[0]
+	WORD $0x4f8413d8 // fmla v24.4s, v30.4s, v4.s[0]
+	WORD $0x4f8413f9 // fmla v25.4s, v31.4s, v4.s[0]
+	WORD $0x4f8513dc // fmla v28.4s, v30.4s, v5.s[0]
+	WORD $0x4f8513fd // fmla v29.4s, v31.4s, v5.s[0]
+	ADD  $64, R7, R7
+	WORD $0xbc4045a4 // ldr s4, [x13], #4
+	WORD $0xbc4045c5 // ldr s5, [x14], #4
+	WORD $0xad407cfe // ldp q30, q31, [x7, #0]
+	WORD $0x4f8413d6 // fmla v22.4s, v30.4s, v4.s[0]
+	WORD $0x4f8413f7 // fmla v23.4s, v31.4s, v4.s[0]
+	WORD $0x4f8513da // fmla v26.4s, v30.4s, v5.s[0]
+	WORD $0x4f8513fb // fmla v27.4s, v31.4s, v5.s[0]
+	WORD $0xad417cfe // ldp q30, q31, [x7, #32]
+	WORD $0x4f8413d8 // fmla v24.4s, v30.4s, v4.s[0]
+	WORD $0x4f8413f9 // fmla v25.4s, v31.4s, v4.s[0]
+	WORD $0x4f8513dc // fmla v28.4s, v30.4s, v5.s[0]
+	WORD $0x4f8513fd // fmla v29.4s, v31.4s, v5.s[0]
+	ADD  $64, R7, R7
+	WORD $0xbc4045c5 // ldr s5, [x14], #4
+	WORD $0xad407cfe // ldp q30, q31, [x7, #0]
+	WORD $0x4f8513da // fmla v26.4s, v30.4s, v5.s[0]
+	WORD $0x4f8513fb // fmla v27.4s, v31.4s, v5.s[0]
+	WORD $0xad417cfe // ldp q30, q31, [x7, #32]
+	WORD $0x4f8513dc // fmla v28.4s, v30.4s, v5.s[0]
+	WORD $0x4f8513fd // fmla v29.4s, v31.4s, v5.s[0]
+	ADD  $64, R7, R7
 	WORD $0xad001c06 // stp q6, q7, [x0, #0]
 	WORD $0xad012408 // stp q8, q9, [x0, #32]
 	WORD $0xad002c4a // stp q10, q11, [x2, #0]
@@ -1613,6 +2703,220 @@ loop:
 	BNE  loop
 	RET
 
+// sumSquaresRowsNEON sets sums[r] to the folded sum of squares of x[r*stride:][:n] for r < 4; n is a positive multiple of 16.
+
+// func sumSquaresRowsNEON(sums *float32, x *float32, stride int, n int)
+TEXT ·sumSquaresRowsNEON(SB), NOSPLIT, $0-32
+	MOVD  sums+0(FP), R0
+	MOVD  x+8(FP), R1
+	MOVD  stride+16(FP), R2
+	ADD  R2<<2, R1, R3
+	ADD  R2<<2, R3, R4
+	ADD  R2<<2, R4, R5
+	MOVD  n+24(FP), R6
+	WORD $0x4f00e404 // movi v4.16b, #0
+	WORD $0x4f00e405 // movi v5.16b, #0
+	WORD $0x4f00e406 // movi v6.16b, #0
+	WORD $0x4f00e407 // movi v7.16b, #0
+	WORD $0x4f00e408 // movi v8.16b, #0
+	WORD $0x4f00e409 // movi v9.16b, #0
+	WORD $0x4f00e40a // movi v10.16b, #0
+	WORD $0x4f00e40b // movi v11.16b, #0
+	WORD $0x4f00e40c // movi v12.16b, #0
+	WORD $0x4f00e40d // movi v13.16b, #0
+	WORD $0x4f00e40e // movi v14.16b, #0
+	WORD $0x4f00e40f // movi v15.16b, #0
+	WORD $0x4f00e410 // movi v16.16b, #0
+	WORD $0x4f00e411 // movi v17.16b, #0
+	WORD $0x4f00e412 // movi v18.16b, #0
+	WORD $0x4f00e413 // movi v19.16b, #0
+	LSR  $4, R6, R6
+	PCALIGN $16
+
+loop:
+	WORD $0xacc10420 // ldp q0, q1, [x1], #32
+	WORD $0xacc10c22 // ldp q2, q3, [x1], #32
+	WORD $0x4e20cc04 // fmla v4.4s, v0.4s, v0.4s
+	WORD $0x4e21cc25 // fmla v5.4s, v1.4s, v1.4s
+	WORD $0x4e22cc46 // fmla v6.4s, v2.4s, v2.4s
+	WORD $0x4e23cc67 // fmla v7.4s, v3.4s, v3.4s
+	WORD $0xacc10460 // ldp q0, q1, [x3], #32
+	WORD $0xacc10c62 // ldp q2, q3, [x3], #32
+	WORD $0x4e20cc08 // fmla v8.4s, v0.4s, v0.4s
+	WORD $0x4e21cc29 // fmla v9.4s, v1.4s, v1.4s
+	WORD $0x4e22cc4a // fmla v10.4s, v2.4s, v2.4s
+	WORD $0x4e23cc6b // fmla v11.4s, v3.4s, v3.4s
+	WORD $0xacc10480 // ldp q0, q1, [x4], #32
+	WORD $0xacc10c82 // ldp q2, q3, [x4], #32
+	WORD $0x4e20cc0c // fmla v12.4s, v0.4s, v0.4s
+	WORD $0x4e21cc2d // fmla v13.4s, v1.4s, v1.4s
+	WORD $0x4e22cc4e // fmla v14.4s, v2.4s, v2.4s
+	WORD $0x4e23cc6f // fmla v15.4s, v3.4s, v3.4s
+	WORD $0xacc104a0 // ldp q0, q1, [x5], #32
+	WORD $0xacc10ca2 // ldp q2, q3, [x5], #32
+	WORD $0x4e20cc10 // fmla v16.4s, v0.4s, v0.4s
+	WORD $0x4e21cc31 // fmla v17.4s, v1.4s, v1.4s
+	WORD $0x4e22cc52 // fmla v18.4s, v2.4s, v2.4s
+	WORD $0x4e23cc73 // fmla v19.4s, v3.4s, v3.4s
+	SUBS $1, R6, R6
+	BNE  loop
+	WORD $0x4e26d484 // fadd v4.4s, v4.4s, v6.4s
+	WORD $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+	WORD $0x4e25d484 // fadd v4.4s, v4.4s, v5.4s
+	WORD $0x6e044085 // ext v5.16b, v4.16b, v4.16b, #8
+	WORD $0x4e25d484 // fadd v4.4s, v4.4s, v5.4s
+	WORD $0x7e30d884 // faddp s4, v4.2s
+	WORD $0xbd000004 // str s4, [x0, #0]
+	WORD $0x4e2ad508 // fadd v8.4s, v8.4s, v10.4s
+	WORD $0x4e2bd529 // fadd v9.4s, v9.4s, v11.4s
+	WORD $0x4e29d508 // fadd v8.4s, v8.4s, v9.4s
+	WORD $0x6e084109 // ext v9.16b, v8.16b, v8.16b, #8
+	WORD $0x4e29d508 // fadd v8.4s, v8.4s, v9.4s
+	WORD $0x7e30d908 // faddp s8, v8.2s
+	WORD $0xbd000408 // str s8, [x0, #4]
+	WORD $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
+	WORD $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
+	WORD $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
+	WORD $0x6e0c418d // ext v13.16b, v12.16b, v12.16b, #8
+	WORD $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
+	WORD $0x7e30d98c // faddp s12, v12.2s
+	WORD $0xbd00080c // str s12, [x0, #8]
+	WORD $0x4e32d610 // fadd v16.4s, v16.4s, v18.4s
+	WORD $0x4e33d631 // fadd v17.4s, v17.4s, v19.4s
+	WORD $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
+	WORD $0x6e104211 // ext v17.16b, v16.16b, v16.16b, #8
+	WORD $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
+	WORD $0x7e30da10 // faddp s16, v16.2s
+	WORD $0xbd000c10 // str s16, [x0, #12]
+	RET
+
+// dotRowsNEON sets dst[r] to the folded dot product of rows[r*stride:][:n] and x for r < 4; n is a positive multiple of 16.
+
+// func dotRowsNEON(dst *float32, rows *float32, stride int, x *float32, n int)
+TEXT ·dotRowsNEON(SB), NOSPLIT, $0-40
+	MOVD  dst+0(FP), R0
+	MOVD  rows+8(FP), R1
+	MOVD  stride+16(FP), R2
+	ADD  R2<<2, R1, R3
+	ADD  R2<<2, R3, R4
+	ADD  R2<<2, R4, R5
+	MOVD  x+24(FP), R6
+	MOVD  n+32(FP), R7
+	WORD $0x4f00e408 // movi v8.16b, #0
+	WORD $0x4f00e409 // movi v9.16b, #0
+	WORD $0x4f00e40a // movi v10.16b, #0
+	WORD $0x4f00e40b // movi v11.16b, #0
+	WORD $0x4f00e40c // movi v12.16b, #0
+	WORD $0x4f00e40d // movi v13.16b, #0
+	WORD $0x4f00e40e // movi v14.16b, #0
+	WORD $0x4f00e40f // movi v15.16b, #0
+	WORD $0x4f00e410 // movi v16.16b, #0
+	WORD $0x4f00e411 // movi v17.16b, #0
+	WORD $0x4f00e412 // movi v18.16b, #0
+	WORD $0x4f00e413 // movi v19.16b, #0
+	WORD $0x4f00e414 // movi v20.16b, #0
+	WORD $0x4f00e415 // movi v21.16b, #0
+	WORD $0x4f00e416 // movi v22.16b, #0
+	WORD $0x4f00e417 // movi v23.16b, #0
+	LSR  $4, R7, R7
+	PCALIGN $16
+
+loop:
+	WORD $0xacc104c0 // ldp q0, q1, [x6], #32
+	WORD $0xacc10cc2 // ldp q2, q3, [x6], #32
+	WORD $0xacc11424 // ldp q4, q5, [x1], #32
+	WORD $0xacc11c26 // ldp q6, q7, [x1], #32
+	WORD $0x4e20cc88 // fmla v8.4s, v4.4s, v0.4s
+	WORD $0x4e21cca9 // fmla v9.4s, v5.4s, v1.4s
+	WORD $0x4e22ccca // fmla v10.4s, v6.4s, v2.4s
+	WORD $0x4e23cceb // fmla v11.4s, v7.4s, v3.4s
+	WORD $0xacc11464 // ldp q4, q5, [x3], #32
+	WORD $0xacc11c66 // ldp q6, q7, [x3], #32
+	WORD $0x4e20cc8c // fmla v12.4s, v4.4s, v0.4s
+	WORD $0x4e21ccad // fmla v13.4s, v5.4s, v1.4s
+	WORD $0x4e22ccce // fmla v14.4s, v6.4s, v2.4s
+	WORD $0x4e23ccef // fmla v15.4s, v7.4s, v3.4s
+	WORD $0xacc11484 // ldp q4, q5, [x4], #32
+	WORD $0xacc11c86 // ldp q6, q7, [x4], #32
+	WORD $0x4e20cc90 // fmla v16.4s, v4.4s, v0.4s
+	WORD $0x4e21ccb1 // fmla v17.4s, v5.4s, v1.4s
+	WORD $0x4e22ccd2 // fmla v18.4s, v6.4s, v2.4s
+	WORD $0x4e23ccf3 // fmla v19.4s, v7.4s, v3.4s
+	WORD $0xacc114a4 // ldp q4, q5, [x5], #32
+	WORD $0xacc11ca6 // ldp q6, q7, [x5], #32
+	WORD $0x4e20cc94 // fmla v20.4s, v4.4s, v0.4s
+	WORD $0x4e21ccb5 // fmla v21.4s, v5.4s, v1.4s
+	WORD $0x4e22ccd6 // fmla v22.4s, v6.4s, v2.4s
+	WORD $0x4e23ccf7 // fmla v23.4s, v7.4s, v3.4s
+	SUBS $1, R7, R7
+	BNE  loop
+	WORD $0x4e2ad508 // fadd v8.4s, v8.4s, v10.4s
+	WORD $0x4e2bd529 // fadd v9.4s, v9.4s, v11.4s
+	WORD $0x4e29d508 // fadd v8.4s, v8.4s, v9.4s
+	WORD $0x6e084109 // ext v9.16b, v8.16b, v8.16b, #8
+	WORD $0x4e29d508 // fadd v8.4s, v8.4s, v9.4s
+	WORD $0x7e30d908 // faddp s8, v8.2s
+	WORD $0xbd000008 // str s8, [x0, #0]
+	WORD $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
+	WORD $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
+	WORD $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
+	WORD $0x6e0c418d // ext v13.16b, v12.16b, v12.16b, #8
+	WORD $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
+	WORD $0x7e30d98c // faddp s12, v12.2s
+	WORD $0xbd00040c // str s12, [x0, #4]
+	WORD $0x4e32d610 // fadd v16.4s, v16.4s, v18.4s
+	WORD $0x4e33d631 // fadd v17.4s, v17.4s, v19.4s
+	WORD $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
+	WORD $0x6e104211 // ext v17.16b, v16.16b, v16.16b, #8
+	WORD $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
+	WORD $0x7e30da10 // faddp s16, v16.2s
+	WORD $0xbd000810 // str s16, [x0, #8]
+	WORD $0x4e36d694 // fadd v20.4s, v20.4s, v22.4s
+	WORD $0x4e37d6b5 // fadd v21.4s, v21.4s, v23.4s
+	WORD $0x4e35d694 // fadd v20.4s, v20.4s, v21.4s
+	WORD $0x6e144295 // ext v21.16b, v20.16b, v20.16b, #8
+	WORD $0x4e35d694 // fadd v20.4s, v20.4s, v21.4s
+	WORD $0x7e30da94 // faddp s20, v20.2s
+	WORD $0xbd000c14 // str s20, [x0, #12]
+	RET
+
+// finiteNEON reports whether x[i] is finite for all i < n, a positive multiple of 16.
+
+// func finiteNEON(x *float32, n int) bool
+TEXT ·finiteNEON(SB), NOSPLIT, $0-17
+	MOVD  x+0(FP), R0
+	MOVD  n+8(FP), R1
+	WORD $0x4f00e400 // movi v0.16b, #0
+	WORD $0x4f00e401 // movi v1.16b, #0
+	WORD $0x4f00e402 // movi v2.16b, #0
+	WORD $0x4f00e403 // movi v3.16b, #0
+	LSR  $4, R1, R1
+	PCALIGN $16
+
+loop:
+	WORD $0xacc11404 // ldp q4, q5, [x0], #32
+	WORD $0xacc11c06 // ldp q6, q7, [x0], #32
+	WORD $0x4ea0f884 // fabs v4.4s, v4.4s
+	WORD $0x4ea0f8a5 // fabs v5.4s, v5.4s
+	WORD $0x4ea0f8c6 // fabs v6.4s, v6.4s
+	WORD $0x4ea0f8e7 // fabs v7.4s, v7.4s
+	WORD $0x6ea46400 // umax v0.4s, v0.4s, v4.4s
+	WORD $0x6ea56421 // umax v1.4s, v1.4s, v5.4s
+	WORD $0x6ea66442 // umax v2.4s, v2.4s, v6.4s
+	WORD $0x6ea76463 // umax v3.4s, v3.4s, v7.4s
+	SUBS $1, R1, R1
+	BNE  loop
+	WORD $0x6ea16400 // umax v0.4s, v0.4s, v1.4s
+	WORD $0x6ea36442 // umax v2.4s, v2.4s, v3.4s
+	WORD $0x6ea26400 // umax v0.4s, v0.4s, v2.4s
+	WORD $0x6eb0a800 // umaxv s0, v0.4s
+	FMOVS F0, R2
+	MOVD $0x7f800000, R3
+	CMPW R3, R2
+	CSET LO, R2
+	MOVB R2, ret+16(FP)
+	RET
+
 // scaleMulNEON sets dst[i] = x[i]*scale*w[i], rounded after each product, for i < n, a positive multiple of 16.
 
 // func scaleMulNEON(dst *float32, x *float32, w *float32, n int, scale float32)
@@ -1642,6 +2946,149 @@ loop:
 	WORD $0xac811003 // stp q3, q4, [x0], #32
 	SUBS $1, R3, R3
 	BNE  loop
+	RET
+
+// scaleNEON sets dst[i] = x[i]*by for i < n, a positive multiple of 16.
+
+// func scaleNEON(dst *float32, x *float32, n int, by float32)
+TEXT ·scaleNEON(SB), NOSPLIT, $0-28
+	MOVD  dst+0(FP), R0
+	MOVD  x+8(FP), R1
+	MOVD  n+16(FP), R2
+	FMOVS by+24(FP), F0
+	LSR  $4, R2, R2
+	PCALIGN $16
+
+loop:
+	WORD $0xacc10821 // ldp q1, q2, [x1], #32
+	WORD $0xacc11023 // ldp q3, q4, [x1], #32
+	WORD $0x4f809021 // fmul v1.4s, v1.4s, v0.s[0]
+	WORD $0x4f809042 // fmul v2.4s, v2.4s, v0.s[0]
+	WORD $0x4f809063 // fmul v3.4s, v3.4s, v0.s[0]
+	WORD $0x4f809084 // fmul v4.4s, v4.4s, v0.s[0]
+	WORD $0xac810801 // stp q1, q2, [x0], #32
+	WORD $0xac811003 // stp q3, q4, [x0], #32
+	SUBS $1, R2, R2
+	BNE  loop
+	RET
+
+// rotateHalvesNEON turns the first n pairs of some heads, at least one; n is a positive multiple of 4.
+
+// func rotateHalvesNEON(x *float32, stride int, heads int, cos *float32, sin *float32, half int, n int)
+TEXT ·rotateHalvesNEON(SB), NOSPLIT, $0-56
+	MOVD  x+0(FP), R0
+	MOVD  stride+8(FP), R1
+	MOVD  heads+16(FP), R2
+	MOVD  cos+24(FP), R3
+	MOVD  sin+32(FP), R4
+	MOVD  half+40(FP), R5
+	MOVD  n+48(FP), R6
+	LSR  $2, R6, R6
+
+head:
+	MOVD R0, R8
+	ADD  R5<<2, R0, R9
+	MOVD R3, R10
+	MOVD R4, R11
+	MOVD R6, R7
+
+loop:
+	WORD $0x3cc10542 // ldr q2, [x10], #16
+	WORD $0x3cc10563 // ldr q3, [x11], #16
+	WORD $0x3dc00100 // ldr q0, [x8, #0]
+	WORD $0x3dc00121 // ldr q1, [x9, #0]
+	WORD $0x6e23dc25 // fmul v5.4s, v1.4s, v3.4s
+	WORD $0x6e23dc04 // fmul v4.4s, v0.4s, v3.4s
+	WORD $0x6e22dc00 // fmul v0.4s, v0.4s, v2.4s
+	WORD $0x6e22dc21 // fmul v1.4s, v1.4s, v2.4s
+	WORD $0x4ea5d400 // fsub v0.4s, v0.4s, v5.4s
+	WORD $0x4e21d481 // fadd v1.4s, v4.4s, v1.4s
+	WORD $0x3c810500 // str q0, [x8], #16
+	WORD $0x3c810521 // str q1, [x9], #16
+	SUBS $1, R7, R7
+	BNE  loop
+	ADD  R1<<2, R0, R0
+	SUBS $1, R2, R2
+	BNE  head
+	RET
+
+// rotatePairsNEON turns the first n pairs of some heads, at least one; n is a positive multiple of 4.
+
+// func rotatePairsNEON(x *float32, stride int, heads int, cos *float32, sin *float32, n int)
+TEXT ·rotatePairsNEON(SB), NOSPLIT, $0-48
+	MOVD  x+0(FP), R0
+	MOVD  stride+8(FP), R1
+	MOVD  heads+16(FP), R2
+	MOVD  cos+24(FP), R3
+	MOVD  sin+32(FP), R4
+	MOVD  n+40(FP), R5
+	LSR  $2, R5, R5
+
+head:
+	MOVD R0, R7
+	MOVD R3, R9
+	MOVD R4, R10
+	MOVD R5, R6
+
+loop:
+	WORD $0x3cc10522 // ldr q2, [x9], #16
+	WORD $0x3cc10543 // ldr q3, [x10], #16
+	WORD $0x4c4088e0 // ld2 {v0.4s, v1.4s}, [x7]
+	WORD $0x6e23dc25 // fmul v5.4s, v1.4s, v3.4s
+	WORD $0x6e23dc04 // fmul v4.4s, v0.4s, v3.4s
+	WORD $0x6e22dc00 // fmul v0.4s, v0.4s, v2.4s
+	WORD $0x6e22dc21 // fmul v1.4s, v1.4s, v2.4s
+	WORD $0x4ea5d400 // fsub v0.4s, v0.4s, v5.4s
+	WORD $0x4e21d481 // fadd v1.4s, v4.4s, v1.4s
+	WORD $0x4c9f88e0 // st2 {v0.4s, v1.4s}, [x7], #32
+	SUBS $1, R6, R6
+	BNE  loop
+	ADD  R1<<2, R0, R0
+	SUBS $1, R2, R2
+	BNE  head
+	RET
+
+// narrowNEON rounds src[i] to float16 and gives the greatest |src[i]| that is a number, or 0, for i < n, a positive multiple of 16.
+
+// func narrowNEON(dst *uint16, src *float32, n int) float32
+TEXT ·narrowNEON(SB), NOSPLIT, $0-28
+	MOVD  dst+0(FP), R0
+	MOVD  src+8(FP), R1
+	MOVD  n+16(FP), R2
+	WORD $0x4f00e404 // movi v4.16b, #0
+	WORD $0x4f00e405 // movi v5.16b, #0
+	WORD $0x4f00e406 // movi v6.16b, #0
+	WORD $0x4f00e407 // movi v7.16b, #0
+	LSR  $4, R2, R2
+	PCALIGN $16
+
+loop:
+	WORD $0xacc10420 // ldp q0, q1, [x1], #32
+	WORD $0xacc10c22 // ldp q2, q3, [x1], #32
+	WORD $0x0e216808 // fcvtn v8.4h, v0.4s
+	WORD $0x4e216828 // fcvtn2 v8.8h, v1.4s
+	WORD $0x0e216849 // fcvtn v9.4h, v2.4s
+	WORD $0x4e216869 // fcvtn2 v9.8h, v3.4s
+	WORD $0xac812408 // stp q8, q9, [x0], #32
+	WORD $0x4ea0f800 // fabs v0.4s, v0.4s
+	WORD $0x6ea4e40a // fcmgt v10.4s, v0.4s, v4.4s
+	WORD $0x6eaa1c04 // bit v4.16b, v0.16b, v10.16b
+	WORD $0x4ea0f821 // fabs v1.4s, v1.4s
+	WORD $0x6ea5e42b // fcmgt v11.4s, v1.4s, v5.4s
+	WORD $0x6eab1c25 // bit v5.16b, v1.16b, v11.16b
+	WORD $0x4ea0f842 // fabs v2.4s, v2.4s
+	WORD $0x6ea6e44c // fcmgt v12.4s, v2.4s, v6.4s
+	WORD $0x6eac1c46 // bit v6.16b, v2.16b, v12.16b
+	WORD $0x4ea0f863 // fabs v3.4s, v3.4s
+	WORD $0x6ea7e46d // fcmgt v13.4s, v3.4s, v7.4s
+	WORD $0x6ead1c67 // bit v7.16b, v3.16b, v13.16b
+	SUBS $1, R2, R2
+	BNE  loop
+	WORD $0x4e25f484 // fmax v4.4s, v4.4s, v5.4s
+	WORD $0x4e27f4c6 // fmax v6.4s, v6.4s, v7.4s
+	WORD $0x4e26f484 // fmax v4.4s, v4.4s, v6.4s
+	WORD $0x6e30f884 // fmaxv s4, v4.4s
+	FMOVS F4, ret+24(FP)
 	RET
 
 // addNEON sets dst[i] += x[i] for i < n, a positive multiple of 16.

@@ -23,6 +23,8 @@ var (
 	fmax  = three(0x4e20f400, "fmax", "4s", "4s", "4s")
 	fcmge = three(0x6e20e400, "fcmge", "4s", "4s", "4s") // all ones where n >= m; not for NaN
 
+	fcmgt = three(0x6ea0e400, "fcmgt", "4s", "4s", "4s") // all ones where n > m; not for NaN
+
 	addInt = three(0x4ea08400, "add", "4s", "4s", "4s")
 	subInt = three(0x6ea08400, "sub", "4s", "4s", "4s")
 	addp   = three(0x4ea0bc00, "addp", "4s", "4s", "4s") // sums of neighbours in n, then in m
@@ -82,6 +84,12 @@ var (
 var (
 	fcvtl  = two(0x0e217800, "fcvtl", "4s", "4h")
 	fcvtl2 = two(0x4e217800, "fcvtl2", "4s", "8h")
+)
+
+// fcvtn narrows to float16, to the nearest, ties to even.
+var (
+	fcvtn  = two(0x0e216800, "fcvtn", "4h", "4s")
+	fcvtn2 = two(0x4e216800, "fcvtn2", "8h", "4s")
 )
 
 func shll(d, n V)  { word(0x2e613800|uint32(n)<<5|uint32(d), "shll %v.4s, %v.4h, #16", d, n) }
@@ -227,6 +235,7 @@ var (
 	ldurDouble    = unscaled(0xfc400000, "ldur", "d", "[%s, #%d]")
 	ldrMove       = unscaled(0x3cc00400, "ldr", "q", "[%s], #%d")
 	ldrSingleMove = unscaled(0xbc400400, "ldr", "s", "[%s], #%d")
+	strMove       = unscaled(0x3c800400, "str", "q", "[%s], #%d")
 	strSingleMove = unscaled(0xbc000400, "str", "s", "[%s], #%d")
 )
 
@@ -263,6 +272,22 @@ func ld4Move(v []V, p R) {
 		}
 	}
 	word(0x4cdf0000|uint32(p)<<5|uint32(v[0]), "ld4 {%v.16b, %v.16b, %v.16b, %v.16b}, [%s], #64", v[0], v[1], v[2], v[3], p.arm())
+}
+
+// ld2 deals pairs of 32 bits to two registers that follow each other; st2Move
+// stores them as pairs and moves p past them.
+func ld2(a, b V, p R) {
+	if b != a+1 {
+		panic("ld2 needs consecutive registers")
+	}
+	word(0x4c408800|uint32(p)<<5|uint32(a), "ld2 {%v.4s, %v.4s}, [%s]", a, b, p.arm())
+}
+
+func st2Move(a, b V, p R) {
+	if b != a+1 {
+		panic("st2 needs consecutive registers")
+	}
+	word(0x4c9f8800|uint32(p)<<5|uint32(a), "st2 {%v.4s, %v.4s}, [%s], #32", a, b, p.arm())
 }
 
 // load64 and store64 move 64 bytes, the 16 float32 of a panel's rows or of the

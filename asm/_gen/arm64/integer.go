@@ -423,13 +423,7 @@ func chooseLimit(v []V, amax, limit, inverse V) {
 					fmla(lanes[i-4], r, r)
 				}
 			}
-			// Fold.
-			fadd(lanes[0], lanes[0], lanes[2])
-			fadd(lanes[1], lanes[1], lanes[3])
-			fadd(lanes[0], lanes[0], lanes[1])
-			exchange(lanes[1], lanes[0])
-			fadd(lanes[0], lanes[0], lanes[1])
-			faddp(to, lanes[0])
+			fold(to, lanes)
 		})
 	}
 	constant(0x42fc0000, other) // 126

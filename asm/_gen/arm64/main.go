@@ -44,16 +44,26 @@ func main() {
 
 func kernels() {
 	for cols := 1; cols <= 6; cols++ {
-		panels(1, cols)
+		panels(1, cols, false)
+		if cols > 1 {
+			panels(1, cols, true)
+		}
 	}
-	panels(4, 1)
+	panels(4, 1, false)
 	transpose()
 	sumSquares()
 	dot()
 	maximum()
 	expSum()
 	siluMul()
+	sumSquaresRows()
+	dotRows()
+	finite()
 	scaleMul()
+	scale()
+	rotate(false)
+	rotate(true)
+	narrow()
 	add()
 	axpy()
 	q8()

@@ -11,9 +11,16 @@ import "fmt"
 // that none is spread over a register first. Six columns take 24 registers of
 // sums, six of inputs and the two of weights that are left, and load 14 times
 // (pairs count once) for 96 multiply-adds.
-func panels(panels, cols int) {
-	name := fmt.Sprintf("panels%dx%dNEON", panels*16, cols)
-	function(name, fmt.Sprintf("%s multiplies %d panel(s) of 16 rows with %d column(s); see mulPanelsGeneric.", name, panels, cols),
+//
+// In a kernel for stairs every column's chain is one longer than that of the
+// column before it. The first k steps are common to all.
+func panels(panels, cols int, stairs bool) {
+	name, twin := "panels", "mulPanelsGeneric"
+	if stairs {
+		name, twin = "stairs", "mulStairsGeneric"
+	}
+	name = fmt.Sprintf("%s%dx%dNEON", name, panels*16, cols)
+	function(name, fmt.Sprintf("%s multiplies %d panel(s) of 16 rows with %d column(s); see %s.", name, panels, cols, twin),
 		"y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool", "")
 	y := pointers("y", "ys", 4, cols)
 	w := pointers("w", "ws", 4, panels)
@@ -45,12 +52,12 @@ func panels(panels, cols int) {
 	label("begin")
 
 	next := 0
-	column := func(j, i, p int) { // multiplies the weights at 64*j with inputs i
+	column := func(j, i, p, first int) { // multiplies the weights at 64*j with inputs i, from a first column on
 		for h := 0; h < 4; h += 2 {
 			a, b := wv[next], wv[next+1]
 			next = (next + 2) % len(wv)
 			ldp(a, b, w[p], 64*j+16*h)
-			for c := range acc {
+			for c := first; c < cols; c++ {
 				fmlaElement(acc[c][p][h], a, xv[c], i)
 				fmlaElement(acc[c][p][h+1], b, xv[c], i)
 			}
@@ -65,7 +72,7 @@ func panels(panels, cols int) {
 	}
 	for i := range 4 {
 		for p := range panels {
-			column(i, i, p)
+			column(i, i, p, 0)
 		}
 	}
 	for p := range panels {
@@ -76,16 +83,22 @@ func panels(panels, cols int) {
 	label("rest")
 	scalar("ADDS $4, %v, %v", k, k)
 	scalar("BEQ  done")
+	single := func(first int) {
+		for c := first; c < cols; c++ {
+			ldrSingleMove(xv[c], x[c], 4)
+		}
+		for p := range panels {
+			column(0, 0, p, first)
+			scalar("ADD  $64, %v, %v", w[p], w[p])
+		}
+	}
 	label("single")
-	for c := range x {
-		ldrSingleMove(xv[c], x[c], 4)
-	}
-	for p := range panels {
-		column(0, 0, p)
-		scalar("ADD  $64, %v, %v", w[p], w[p])
-	}
+	single(0)
 	again(k, "single")
 	label("done")
+	for first := 1; stairs && first < cols; first++ {
+		single(first)
+	}
 	for c := range acc {
 		for p := range panels {
 			store64(acc[c][p], y[c], 64*p)

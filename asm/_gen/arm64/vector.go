@@ -270,3 +270,192 @@ func q8() {
 	again(blocks, "loop")
 	ret()
 }
+
+// fold adds 16 lanes as the Go function Fold does and leaves the sum in element
+// 0 of to.
+func fold(to V, lanes []V) {
+	fadd(lanes[0], lanes[0], lanes[2])
+	fadd(lanes[1], lanes[1], lanes[3])
+	fadd(lanes[0], lanes[0], lanes[1])
+	exchange(lanes[1], lanes[0])
+	fadd(lanes[0], lanes[0], lanes[1])
+	faddp(to, lanes[0])
+}
+
+// Four rows side by side are sixteen chains, which is what hides the latency of
+// a fused multiply-add.
+func sumSquaresRows() {
+	function("sumSquaresRowsNEON", "sumSquaresRowsNEON sets sums[r] to the folded sum of squares of x[r*stride:][:n] for r < 4; n is a positive multiple of 16.",
+		"sums *float32, x *float32, stride int, n int", "")
+	sums, x, n := load("sums"), pointers("x", "stride", 4, 4), load("n")
+	sumRows(sums, x, n, func() {}, func(a, v []V) {
+		for h := range a {
+			fmla(a[h], v[h], v[h])
+		}
+	})
+}
+
+func dotRows() {
+	function("dotRowsNEON", "dotRowsNEON sets dst[r] to the folded dot product of rows[r*stride:][:n] and x for r < 4; n is a positive multiple of 16.",
+		"dst *float32, rows *float32, stride int, x *float32, n int", "")
+	dst, rows, x, n := load("dst"), pointers("rows", "stride", 4, 4), load("x"), load("n")
+	u := vectors(4)
+	sumRows(dst, rows, n, func() { load64Move(u, x) }, func(a, v []V) {
+		for h := range a {
+			fmla(a[h], v[h], u[h])
+		}
+	})
+}
+
+// sumRows writes what the two have in common: add adds something of v, 16
+// elements of a row, to its lanes.
+func sumRows(dst R, rows []R, n R, begin func(), add func(a, v []V)) {
+	v := vectors(4)
+	var lanes [4][]V
+	for r := range lanes {
+		lanes[r] = vectors(4)
+		for _, a := range lanes[r] {
+			movi(a, 0)
+		}
+	}
+	loop16(n, func() {
+		begin()
+		for r, a := range lanes {
+			load64Move(v, rows[r])
+			add(a, v)
+		}
+	})
+	for r, a := range lanes {
+		fold(a[0], a)
+		strSingle(a[0], dst, 4*r)
+	}
+	ret()
+}
+
+func finite() {
+	function("finiteNEON", "finiteNEON reports whether x[i] is finite for all i < n, a positive multiple of 16.", "x *float32, n int", "bool")
+	x, n, most, infinity := load("x"), load("n"), general(), general()
+	a, v := vectors(4), vectors(4)
+	for _, a := range a {
+		movi(a, 0)
+	}
+	loop16(n, func() {
+		load64Move(v, x)
+		for _, v := range v {
+			fabs(v, v)
+		}
+		for h := range a {
+			umax(a[h], a[h], v[h]) // infinities and NaN have the greatest bits
+		}
+	})
+	umax(a[0], a[0], a[1])
+	umax(a[2], a[2], a[3])
+	umax(a[0], a[0], a[2])
+	umaxv(a[0], a[0])
+	scalar("FMOVS F%d, %v", int(a[0]), most)
+	scalar("MOVD $0x7f800000, %v", infinity)
+	scalar("CMPW %v, %v", infinity, most)
+	scalar("CSET LO, %v", most)
+	scalar("MOVB %v, ret+%d(FP)", most, parameters["ret"].offset)
+	ret()
+}
+
+func scale() {
+	function("scaleNEON", "scaleNEON sets dst[i] = x[i]*by for i < n, a positive multiple of 16.", "dst *float32, x *float32, n int, by float32", "")
+	dst, x, n := load("dst"), load("x"), load("n")
+	by, v := loadFloat("by"), vectors(4)
+	loop16(n, func() {
+		load64Move(v, x)
+		for _, v := range v {
+			fmulElement(v, v, by, 0)
+		}
+		for h := 0; h < 4; h += 2 {
+			stpMove(v[h], v[h+1], dst, 32)
+		}
+	})
+	ret()
+}
+
+// rotate writes the kernel that turns pairs of dimensions, four at a time: those
+// that lie half apart, or those that lie side by side, which LD2 and ST2 take
+// apart and join.
+func rotate(pairs bool) {
+	name, signature := "rotateHalvesNEON", "x *float32, stride int, heads int, cos *float32, sin *float32, half int, n int"
+	if pairs {
+		name, signature = "rotatePairsNEON", "x *float32, stride int, heads int, cos *float32, sin *float32, n int"
+	}
+	function(name, name+" turns the first n pairs of some heads, at least one; n is a positive multiple of 4.", signature, "")
+	x, stride, heads := load("x"), load("stride"), load("heads")
+	cos, sin := load("cos"), load("sin")
+	var half R
+	if !pairs {
+		half = load("half")
+	}
+	n, left, first, second, c, s := load("n"), general(), general(), general(), general(), general()
+	v := vectors(2) // consecutive
+	a, b := v[0], v[1]
+	cv, sv, as, bs := vector(), vector(), vector(), vector()
+	scalar("LSR  $2, %v, %v", n, n)
+	label("head")
+	scalar("MOVD %v, %v", x, first)
+	if !pairs {
+		scalar("ADD  %v<<2, %v, %v", half, x, second)
+	}
+	scalar("MOVD %v, %v", cos, c)
+	scalar("MOVD %v, %v", sin, s)
+	scalar("MOVD %v, %v", n, left)
+	label("loop")
+	ldrMove(cv, c, 16)
+	ldrMove(sv, s, 16)
+	if pairs {
+		ld2(a, b, first)
+	} else {
+		ldr(a, first, 0)
+		ldr(b, second, 0)
+	}
+	fmul(bs, b, sv)
+	fmul(as, a, sv)
+	fmul(a, a, cv)
+	fmul(b, b, cv)
+	fsub(a, a, bs)
+	fadd(b, as, b)
+	if pairs {
+		st2Move(a, b, first)
+	} else {
+		strMove(a, first, 16)
+		strMove(b, second, 16)
+	}
+	again(left, "loop")
+	scalar("ADD  %v<<2, %v, %v", stride, x, x)
+	again(heads, "head")
+	ret()
+}
+
+func narrow() {
+	function("narrowNEON", "narrowNEON rounds src[i] to float16 and gives the greatest |src[i]| that is a number, or 0, for i < n, a positive multiple of 16.",
+		"dst *uint16, src *float32, n int", "float32")
+	dst, src, n := load("dst"), load("src"), load("n")
+	v, a, h, greater := vectors(4), vectors(4), vectors(2), vectors(4)
+	for _, a := range a {
+		movi(a, 0)
+	}
+	loop16(n, func() {
+		load64Move(v, src)
+		for i := range h {
+			fcvtn(h[i], v[2*i])
+			fcvtn2(h[i], v[2*i+1])
+		}
+		stpMove(h[0], h[1], dst, 32)
+		for i := range v {
+			fabs(v[i], v[i])
+			fcmgt(greater[i], v[i], a[i])
+			bit(a[i], v[i], greater[i])
+		}
+	})
+	fmax(a[0], a[0], a[1])
+	fmax(a[2], a[2], a[3])
+	fmax(a[0], a[0], a[2])
+	fmaxv(a[0], a[0])
+	scalar("FMOVS F%d, ret+%d(FP)", int(a[0]), parameters["ret"].offset)
+	ret()
+}
