@@ -136,14 +136,6 @@ func panelRows(dst []float32, ds int, src []float32, stride, panels, n int) {
 	panelRowsGeneric(dst, ds, src, stride, panels, n)
 }
 
-func widen(dst []float32, src []uint16) {
-	if level < NEON {
-		widenGeneric(dst, src)
-		return
-	}
-	widenNEON(&dst[0], &src[0], len(src))
-}
-
 func narrow(dst []uint16, src []float32) float32 {
 	if level < NEON {
 		return narrowGeneric(dst, src)
@@ -187,6 +179,22 @@ func scale(dst, x []float32, by float32) {
 		return
 	}
 	scaleNEON(&dst[0], &x[0], len(dst), by)
+}
+
+func geluMul(dst, gate, up []float32) {
+	if level < NEON {
+		geluMulGeneric(dst, gate, up)
+		return
+	}
+	geluMulNEON(&dst[0], &gate[0], &up[0], len(dst))
+}
+
+func softCap(x []float32, scale, limit float32) {
+	if level < NEON {
+		softCapGeneric(x, scale, limit)
+		return
+	}
+	softCapNEON(&x[0], len(x), scale, limit)
 }
 
 func add(dst, x []float32) {
@@ -417,6 +425,14 @@ func dequantizeInts(dst []float32, codes []byte, scales, mins []float32, sub, of
 	kernel(&dst[0], &codes[0], &scales[0], unsafe.SliceData(mins), offset, len(dst)/Rows/sub)
 }
 
+func widen(dst []float32, src []uint16) {
+	if level < NEON {
+		widenGeneric(dst, src)
+		return
+	}
+	widenNEON(&dst[0], &src[0], len(src))
+}
+
 func widenBFloat16(dst []float32, src []uint16) {
 	if level < NEON {
 		widenBFloat16Generic(dst, src)
@@ -424,9 +440,3 @@ func widenBFloat16(dst []float32, src []uint16) {
 	}
 	widenBFloat16NEON(&dst[0], &src[0], len(src))
 }
-
-// What has no kernel of its own yet.
-
-func geluMul(dst, gate, up []float32) { geluMulGeneric(dst, gate, up) }
-
-func softCap(x []float32, scale, limit float32) { softCapGeneric(x, scale, limit) }

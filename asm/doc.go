@@ -55,10 +55,10 @@
 // attention.go and exact sums by fixed.go; packed_amd64.s, of weights as they lie in
 // memory (packed.go), by packed.go, and amx_amd64.s by amx.go. _gen/arm64 writes
 // kernels_arm64.s and packed_arm64.s. Run `go generate` after a change. A level
-// without a kernel of its own for a function uses that of the level below: integers have kernels for AVX2 and for AVX-512 with VNNI, and
-// products of many columns for AMX; on arm64 all but the products of integers are
-// those of NEON. The kernels for arm64 have the same bits, under an emulator; how
-// fast they are was not measured.
+// without a kernel of its own for a function uses that of the level below: integers
+// have kernels for AVX2 and for AVX-512 with VNNI, and products of many columns for
+// AMX; on arm64 all but the products of integers are those of NEON. The kernels for
+// arm64 have the same bits, under an emulator; how fast they are was not measured.
 //
 // AMX multiplies in tile registers, for which a process must ask the system;
 // here that is done for Linux (amx_linux_amd64.go). A kernel configures the tiles

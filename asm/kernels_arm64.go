@@ -94,6 +94,16 @@ func expSumNEON(lanes *[16]float32, x *float32, n int, scale float32, shift floa
 //go:noescape
 func siluMulNEON(dst *float32, gate *float32, up *float32, n int)
 
+// geluMulNEON sets dst[i] = gelu(gate[i])*up[i] for i < n, a positive multiple of 16; see geluMulGeneric.
+//
+//go:noescape
+func geluMulNEON(dst *float32, gate *float32, up *float32, n int)
+
+// softCapNEON sets x[i] = limit*tanh(x[i]*scale) for i < n, a positive multiple of 16; see softCapGeneric.
+//
+//go:noescape
+func softCapNEON(x *float32, n int, scale float32, limit float32)
+
 // sumSquaresRowsNEON sets sums[r] to the folded sum of squares of x[r*stride:][:n] for r < 4; n is a positive multiple of 16.
 //
 //go:noescape

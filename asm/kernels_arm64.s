@@ -18,6 +18,20 @@ DATA exp<>+40(SB)/4, $0x3e2aaa48
 DATA exp<>+44(SB)/4, $0x3efffffe
 GLOBL exp<>(SB), RODATA|NOPTR, $48
 
+DATA gelu<>+0(SB)/4, $0xbfcc422a
+DATA gelu<>+4(SB)/4, $0xbd922279
+GLOBL gelu<>(SB), RODATA|NOPTR, $8
+
+DATA tanh<>+0(SB)/4, $0x3f200000
+DATA tanh<>+4(SB)/4, $0x41a80000
+DATA tanh<>+8(SB)/4, $0x449d8000
+DATA tanh<>+12(SB)/4, $0x46226c00
+DATA tanh<>+16(SB)/4, $0x43520000
+DATA tanh<>+20(SB)/4, $0x4593a800
+DATA tanh<>+24(SB)/4, $0x40000000
+DATA tanh<>+28(SB)/4, $0x80000000
+GLOBL tanh<>(SB), RODATA|NOPTR, $32
+
 // panels16x1NEON multiplies 1 panel(s) of 16 rows with 1 column(s); see mulPanelsGeneric.
 
 // func panels16x1NEON(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
@@ -2700,6 +2714,245 @@ loop:
 	WORD $0x6e31ddad // fmul v13.4s, v13.4s, v17.4s
 	WORD $0xac81340c // stp q12, q13, [x0], #32
 	SUBS $1, R3, R3
+	BNE  loop
+	RET
+
+// geluMulNEON sets dst[i] = gelu(gate[i])*up[i] for i < n, a positive multiple of 16; see geluMulGeneric.
+
+// func geluMulNEON(dst *float32, gate *float32, up *float32, n int)
+TEXT ·geluMulNEON(SB), NOSPLIT, $0-32
+	MOVD  dst+0(FP), R0
+	MOVD  gate+8(FP), R1
+	MOVD  up+16(FP), R2
+	MOVD  n+24(FP), R3
+	MOVD $exp<>(SB), R4
+	WORD $0x4ddfc880 // ld1r {v0.4s}, [x4], #4
+	WORD $0x4ddfc881 // ld1r {v1.4s}, [x4], #4
+	WORD $0x4ddfc882 // ld1r {v2.4s}, [x4], #4
+	WORD $0x4ddfc883 // ld1r {v3.4s}, [x4], #4
+	WORD $0x4ddfc884 // ld1r {v4.4s}, [x4], #4
+	WORD $0x4ddfc885 // ld1r {v5.4s}, [x4], #4
+	WORD $0x4ddfc886 // ld1r {v6.4s}, [x4], #4
+	WORD $0x4ddfc887 // ld1r {v7.4s}, [x4], #4
+	WORD $0x4ddfc888 // ld1r {v8.4s}, [x4], #4
+	WORD $0x4ddfc889 // ld1r {v9.4s}, [x4], #4
+	WORD $0x4ddfc88a // ld1r {v10.4s}, [x4], #4
+	WORD $0x4ddfc88b // ld1r {v11.4s}, [x4], #4
+	MOVD $gelu<>(SB), R5
+	WORD $0x4ddfc8ac // ld1r {v12.4s}, [x5], #4
+	WORD $0x4ddfc8ad // ld1r {v13.4s}, [x5], #4
+	LSR  $4, R3, R3
+	PCALIGN $16
+
+loop:
+	WORD $0xacc13c2e // ldp q14, q15, [x1], #32
+	WORD $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
+	WORD $0x6e2dde10 // fmul v16.4s, v16.4s, v13.4s
+	WORD $0x4e2cd610 // fadd v16.4s, v16.4s, v12.4s
+	WORD $0x6e2ede10 // fmul v16.4s, v16.4s, v14.4s
+	WORD $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
+	WORD $0x6e2dde31 // fmul v17.4s, v17.4s, v13.4s
+	WORD $0x4e2cd631 // fadd v17.4s, v17.4s, v12.4s
+	WORD $0x6e2fde31 // fmul v17.4s, v17.4s, v15.4s
+	WORD $0x6e20e614 // fcmge v20.4s, v16.4s, v0.4s
+	WORD $0x6e20e638 // fcmge v24.4s, v17.4s, v0.4s
+	WORD $0x4ea1f610 // fmin v16.4s, v16.4s, v1.4s
+	WORD $0x4ea1f631 // fmin v17.4s, v17.4s, v1.4s
+	WORD $0x6e22de15 // fmul v21.4s, v16.4s, v2.4s
+	WORD $0x6e22de39 // fmul v25.4s, v17.4s, v2.4s
+	WORD $0x4e23d6b5 // fadd v21.4s, v21.4s, v3.4s
+	WORD $0x4e23d739 // fadd v25.4s, v25.4s, v3.4s
+	WORD $0x4ea3d6b6 // fsub v22.4s, v21.4s, v3.4s
+	WORD $0x4ea3d73a // fsub v26.4s, v25.4s, v3.4s
+	WORD $0x4ea4ced0 // fmls v16.4s, v22.4s, v4.4s
+	WORD $0x4ea4cf51 // fmls v17.4s, v26.4s, v4.4s
+	WORD $0x4ea5ced0 // fmls v16.4s, v22.4s, v5.4s
+	WORD $0x4ea5cf51 // fmls v17.4s, v26.4s, v5.4s
+	WORD $0x4ea81d16 // mov v22.16b, v8.16b
+	WORD $0x4ea81d1a // mov v26.16b, v8.16b
+	WORD $0x4e30ccf6 // fmla v22.4s, v7.4s, v16.4s
+	WORD $0x4e31ccfa // fmla v26.4s, v7.4s, v17.4s
+	WORD $0x4ea91d37 // mov v23.16b, v9.16b
+	WORD $0x4ea91d3b // mov v27.16b, v9.16b
+	WORD $0x4e30ced7 // fmla v23.4s, v22.4s, v16.4s
+	WORD $0x4e31cf5b // fmla v27.4s, v26.4s, v17.4s
+	WORD $0x4eaa1d56 // mov v22.16b, v10.16b
+	WORD $0x4eaa1d5a // mov v26.16b, v10.16b
+	WORD $0x4e30cef6 // fmla v22.4s, v23.4s, v16.4s
+	WORD $0x4e31cf7a // fmla v26.4s, v27.4s, v17.4s
+	WORD $0x4eab1d77 // mov v23.16b, v11.16b
+	WORD $0x4eab1d7b // mov v27.16b, v11.16b
+	WORD $0x4e30ced7 // fmla v23.4s, v22.4s, v16.4s
+	WORD $0x4e31cf5b // fmla v27.4s, v26.4s, v17.4s
+	WORD $0x6e30de16 // fmul v22.4s, v16.4s, v16.4s
+	WORD $0x6e31de3a // fmul v26.4s, v17.4s, v17.4s
+	WORD $0x4e36cef0 // fmla v16.4s, v23.4s, v22.4s
+	WORD $0x4e3acf71 // fmla v17.4s, v27.4s, v26.4s
+	WORD $0x4e26d610 // fadd v16.4s, v16.4s, v6.4s
+	WORD $0x4e26d631 // fadd v17.4s, v17.4s, v6.4s
+	WORD $0x4f3756b5 // shl v21.4s, v21.4s, #23
+	WORD $0x4f375739 // shl v25.4s, v25.4s, #23
+	WORD $0x4eb58610 // add v16.4s, v16.4s, v21.4s
+	WORD $0x4eb98631 // add v17.4s, v17.4s, v25.4s
+	WORD $0x4e341e10 // and v16.16b, v16.16b, v20.16b
+	WORD $0x4e381e31 // and v17.16b, v17.16b, v24.16b
+	WORD $0xacc14c52 // ldp q18, q19, [x2], #32
+	WORD $0x4e26d610 // fadd v16.4s, v16.4s, v6.4s
+	WORD $0x6e30fdce // fdiv v14.4s, v14.4s, v16.4s
+	WORD $0x6e32ddce // fmul v14.4s, v14.4s, v18.4s
+	WORD $0x4e26d631 // fadd v17.4s, v17.4s, v6.4s
+	WORD $0x6e31fdef // fdiv v15.4s, v15.4s, v17.4s
+	WORD $0x6e33ddef // fmul v15.4s, v15.4s, v19.4s
+	WORD $0xac813c0e // stp q14, q15, [x0], #32
+	WORD $0xacc13c2e // ldp q14, q15, [x1], #32
+	WORD $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
+	WORD $0x6e2dde10 // fmul v16.4s, v16.4s, v13.4s
+	WORD $0x4e2cd610 // fadd v16.4s, v16.4s, v12.4s
+	WORD $0x6e2ede10 // fmul v16.4s, v16.4s, v14.4s
+	WORD $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
+	WORD $0x6e2dde31 // fmul v17.4s, v17.4s, v13.4s
+	WORD $0x4e2cd631 // fadd v17.4s, v17.4s, v12.4s
+	WORD $0x6e2fde31 // fmul v17.4s, v17.4s, v15.4s
+	WORD $0x6e20e614 // fcmge v20.4s, v16.4s, v0.4s
+	WORD $0x6e20e638 // fcmge v24.4s, v17.4s, v0.4s
+	WORD $0x4ea1f610 // fmin v16.4s, v16.4s, v1.4s
+	WORD $0x4ea1f631 // fmin v17.4s, v17.4s, v1.4s
+	WORD $0x6e22de15 // fmul v21.4s, v16.4s, v2.4s
+	WORD $0x6e22de39 // fmul v25.4s, v17.4s, v2.4s
+	WORD $0x4e23d6b5 // fadd v21.4s, v21.4s, v3.4s
+	WORD $0x4e23d739 // fadd v25.4s, v25.4s, v3.4s
+	WORD $0x4ea3d6b6 // fsub v22.4s, v21.4s, v3.4s
+	WORD $0x4ea3d73a // fsub v26.4s, v25.4s, v3.4s
+	WORD $0x4ea4ced0 // fmls v16.4s, v22.4s, v4.4s
+	WORD $0x4ea4cf51 // fmls v17.4s, v26.4s, v4.4s
+	WORD $0x4ea5ced0 // fmls v16.4s, v22.4s, v5.4s
+	WORD $0x4ea5cf51 // fmls v17.4s, v26.4s, v5.4s
+	WORD $0x4ea81d16 // mov v22.16b, v8.16b
+	WORD $0x4ea81d1a // mov v26.16b, v8.16b
+	WORD $0x4e30ccf6 // fmla v22.4s, v7.4s, v16.4s
+	WORD $0x4e31ccfa // fmla v26.4s, v7.4s, v17.4s
+	WORD $0x4ea91d37 // mov v23.16b, v9.16b
+	WORD $0x4ea91d3b // mov v27.16b, v9.16b
+	WORD $0x4e30ced7 // fmla v23.4s, v22.4s, v16.4s
+	WORD $0x4e31cf5b // fmla v27.4s, v26.4s, v17.4s
+	WORD $0x4eaa1d56 // mov v22.16b, v10.16b
+	WORD $0x4eaa1d5a // mov v26.16b, v10.16b
+	WORD $0x4e30cef6 // fmla v22.4s, v23.4s, v16.4s
+	WORD $0x4e31cf7a // fmla v26.4s, v27.4s, v17.4s
+	WORD $0x4eab1d77 // mov v23.16b, v11.16b
+	WORD $0x4eab1d7b // mov v27.16b, v11.16b
+	WORD $0x4e30ced7 // fmla v23.4s, v22.4s, v16.4s
+	WORD $0x4e31cf5b // fmla v27.4s, v26.4s, v17.4s
+	WORD $0x6e30de16 // fmul v22.4s, v16.4s, v16.4s
+	WORD $0x6e31de3a // fmul v26.4s, v17.4s, v17.4s
+	WORD $0x4e36cef0 // fmla v16.4s, v23.4s, v22.4s
+	WORD $0x4e3acf71 // fmla v17.4s, v27.4s, v26.4s
+	WORD $0x4e26d610 // fadd v16.4s, v16.4s, v6.4s
+	WORD $0x4e26d631 // fadd v17.4s, v17.4s, v6.4s
+	WORD $0x4f3756b5 // shl v21.4s, v21.4s, #23
+	WORD $0x4f375739 // shl v25.4s, v25.4s, #23
+	WORD $0x4eb58610 // add v16.4s, v16.4s, v21.4s
+	WORD $0x4eb98631 // add v17.4s, v17.4s, v25.4s
+	WORD $0x4e341e10 // and v16.16b, v16.16b, v20.16b
+	WORD $0x4e381e31 // and v17.16b, v17.16b, v24.16b
+	WORD $0xacc14c52 // ldp q18, q19, [x2], #32
+	WORD $0x4e26d610 // fadd v16.4s, v16.4s, v6.4s
+	WORD $0x6e30fdce // fdiv v14.4s, v14.4s, v16.4s
+	WORD $0x6e32ddce // fmul v14.4s, v14.4s, v18.4s
+	WORD $0x4e26d631 // fadd v17.4s, v17.4s, v6.4s
+	WORD $0x6e31fdef // fdiv v15.4s, v15.4s, v17.4s
+	WORD $0x6e33ddef // fmul v15.4s, v15.4s, v19.4s
+	WORD $0xac813c0e // stp q14, q15, [x0], #32
+	SUBS $1, R3, R3
+	BNE  loop
+	RET
+
+// softCapNEON sets x[i] = limit*tanh(x[i]*scale) for i < n, a positive multiple of 16; see softCapGeneric.
+
+// func softCapNEON(x *float32, n int, scale float32, limit float32)
+TEXT ·softCapNEON(SB), NOSPLIT, $0-24
+	MOVD  x+0(FP), R0
+	MOVD  n+8(FP), R1
+	FMOVS scale+16(FP), F0
+	FMOVS limit+20(FP), F1
+	MOVD $exp<>(SB), R2
+	WORD $0x4ddfc842 // ld1r {v2.4s}, [x2], #4
+	WORD $0x4ddfc843 // ld1r {v3.4s}, [x2], #4
+	WORD $0x4ddfc844 // ld1r {v4.4s}, [x2], #4
+	WORD $0x4ddfc845 // ld1r {v5.4s}, [x2], #4
+	WORD $0x4ddfc846 // ld1r {v6.4s}, [x2], #4
+	WORD $0x4ddfc847 // ld1r {v7.4s}, [x2], #4
+	WORD $0x4ddfc848 // ld1r {v8.4s}, [x2], #4
+	WORD $0x4ddfc849 // ld1r {v9.4s}, [x2], #4
+	WORD $0x4ddfc84a // ld1r {v10.4s}, [x2], #4
+	WORD $0x4ddfc84b // ld1r {v11.4s}, [x2], #4
+	WORD $0x4ddfc84c // ld1r {v12.4s}, [x2], #4
+	WORD $0x4ddfc84d // ld1r {v13.4s}, [x2], #4
+	MOVD $tanh<>(SB), R3
+	WORD $0x4ddfc86e // ld1r {v14.4s}, [x3], #4
+	WORD $0x4ddfc86f // ld1r {v15.4s}, [x3], #4
+	WORD $0x4ddfc870 // ld1r {v16.4s}, [x3], #4
+	WORD $0x4ddfc871 // ld1r {v17.4s}, [x3], #4
+	WORD $0x4ddfc872 // ld1r {v18.4s}, [x3], #4
+	WORD $0x4ddfc873 // ld1r {v19.4s}, [x3], #4
+	WORD $0x4ddfc874 // ld1r {v20.4s}, [x3], #4
+	WORD $0x4ddfc875 // ld1r {v21.4s}, [x3], #4
+	LSL  $2, R1, R1
+	LSR  $4, R1, R1
+	PCALIGN $16
+
+loop:
+	WORD $0x3dc00016 // ldr q22, [x0, #0]
+	WORD $0x4f8092d6 // fmul v22.4s, v22.4s, v0.s[0]
+	WORD $0x4ea0fad7 // fabs v23.4s, v22.4s
+	WORD $0x4e37d6f7 // fadd v23.4s, v23.4s, v23.4s
+	WORD $0x6e22e6f8 // fcmge v24.4s, v23.4s, v2.4s
+	WORD $0x4ea3f6f7 // fmin v23.4s, v23.4s, v3.4s
+	WORD $0x6e24def9 // fmul v25.4s, v23.4s, v4.4s
+	WORD $0x4e25d739 // fadd v25.4s, v25.4s, v5.4s
+	WORD $0x4ea5d73a // fsub v26.4s, v25.4s, v5.4s
+	WORD $0x4ea6cf57 // fmls v23.4s, v26.4s, v6.4s
+	WORD $0x4ea7cf57 // fmls v23.4s, v26.4s, v7.4s
+	WORD $0x4eaa1d5a // mov v26.16b, v10.16b
+	WORD $0x4e37cd3a // fmla v26.4s, v9.4s, v23.4s
+	WORD $0x4eab1d7b // mov v27.16b, v11.16b
+	WORD $0x4e37cf5b // fmla v27.4s, v26.4s, v23.4s
+	WORD $0x4eac1d9a // mov v26.16b, v12.16b
+	WORD $0x4e37cf7a // fmla v26.4s, v27.4s, v23.4s
+	WORD $0x4ead1dbb // mov v27.16b, v13.16b
+	WORD $0x4e37cf5b // fmla v27.4s, v26.4s, v23.4s
+	WORD $0x6e37defa // fmul v26.4s, v23.4s, v23.4s
+	WORD $0x4e3acf77 // fmla v23.4s, v27.4s, v26.4s
+	WORD $0x4e28d6f7 // fadd v23.4s, v23.4s, v8.4s
+	WORD $0x4f375739 // shl v25.4s, v25.4s, #23
+	WORD $0x4eb986f7 // add v23.4s, v23.4s, v25.4s
+	WORD $0x4e381ef7 // and v23.16b, v23.16b, v24.16b
+	WORD $0x4e28d6f7 // fadd v23.4s, v23.4s, v8.4s
+	WORD $0x6e37fe97 // fdiv v23.4s, v20.4s, v23.4s
+	WORD $0x4eb7d517 // fsub v23.4s, v8.4s, v23.4s
+	WORD $0x6eb51ed7 // bit v23.16b, v22.16b, v21.16b
+	WORD $0x4e36e6d9 // fcmeq v25.4s, v22.4s, v22.4s
+	WORD $0x4eb61ed8 // mov v24.16b, v22.16b
+	WORD $0x6eb91ef8 // bit v24.16b, v23.16b, v25.16b
+	WORD $0x4eb81f17 // mov v23.16b, v24.16b
+	WORD $0x6e36ded8 // fmul v24.4s, v22.4s, v22.4s
+	WORD $0x4ea0fadb // fabs v27.4s, v22.4s
+	WORD $0x6ebbe5db // fcmgt v27.4s, v14.4s, v27.4s
+	WORD $0x6e2fdf19 // fmul v25.4s, v24.4s, v15.4s
+	WORD $0x4e30d739 // fadd v25.4s, v25.4s, v16.4s
+	WORD $0x6e38df39 // fmul v25.4s, v25.4s, v24.4s
+	WORD $0x4e31d739 // fadd v25.4s, v25.4s, v17.4s
+	WORD $0x6e36df39 // fmul v25.4s, v25.4s, v22.4s
+	WORD $0x4e32d71a // fadd v26.4s, v24.4s, v18.4s
+	WORD $0x6e38df5a // fmul v26.4s, v26.4s, v24.4s
+	WORD $0x4e33d75a // fadd v26.4s, v26.4s, v19.4s
+	WORD $0x6e38df5a // fmul v26.4s, v26.4s, v24.4s
+	WORD $0x4e31d75a // fadd v26.4s, v26.4s, v17.4s
+	WORD $0x6e3aff39 // fdiv v25.4s, v25.4s, v26.4s
+	WORD $0x6ebb1f37 // bit v23.16b, v25.16b, v27.16b
+	WORD $0x4f8192f7 // fmul v23.4s, v23.4s, v1.s[0]
+	WORD $0x3c810417 // str q23, [x0], #16
+	SUBS $1, R1, R1
 	BNE  loop
 	RET
 

@@ -23,6 +23,7 @@ var (
 	fmax  = three(0x4e20f400, "fmax", "4s", "4s", "4s")
 	fcmge = three(0x6e20e400, "fcmge", "4s", "4s", "4s") // all ones where n >= m; not for NaN
 
+	fcmeq = three(0x4e20e400, "fcmeq", "4s", "4s", "4s") // all ones where n = m; not for NaN
 	fcmgt = three(0x6ea0e400, "fcmgt", "4s", "4s", "4s") // all ones where n > m; not for NaN
 
 	addInt = three(0x4ea08400, "add", "4s", "4s", "4s")

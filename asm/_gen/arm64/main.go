@@ -56,6 +56,8 @@ func kernels() {
 	maximum()
 	expSum()
 	siluMul()
+	geluMul()
+	softCap()
 	sumSquaresRows()
 	dotRows()
 	finite()

@@ -1,5 +1,7 @@
 package main
 
+import "math"
+
 // loop16 writes a loop over n/16 blocks of 16 elements; the body moves its
 // pointers. n is a positive multiple of 16.
 func loop16(n R, body func()) {
@@ -457,5 +459,102 @@ func narrow() {
 	fmax(a[0], a[0], a[2])
 	fmaxv(a[0], a[0])
 	scalar("FMOVS F%d, ret+%d(FP)", int(a[0]), parameters["ret"].offset)
+	ret()
+}
+
+// constants are float32 in all lanes, from a table of their bits.
+func constants(name string, bits ...uint32) []V {
+	table(name, bits...)
+	v, p := vectors(len(bits)), general()
+	scalar("MOVD $%s<>(SB), %v", name, p)
+	for _, v := range v {
+		ld1rMove(v, p)
+	}
+	return v
+}
+
+func geluMul() {
+	function("geluMulNEON", "geluMulNEON sets dst[i] = gelu(gate[i])*up[i] for i < n, a positive multiple of 16; see geluMulGeneric.",
+		"dst *float32, gate *float32, up *float32, n int", "")
+	dst, gate, up, n := load("dst"), load("gate"), load("up"), load("n")
+	k := loadExpConstants()
+	// -2√(2/π), and that times 0.044715
+	c := constants("gelu", math.Float32bits(-1.5957691216057308), math.Float32bits(-1.5957691216057308*0.044715))
+	loop16(n, func() {
+		for range 2 {
+			temporary(func() {
+				g, e, u := vectors(2), vectors(2), vectors(2)
+				ldpMove(g[0], g[1], gate, 32)
+				for i := range g {
+					fmul(e[i], g[i], g[i])
+					fmul(e[i], e[i], c[1])
+					fadd(e[i], e[i], c[0])
+					fmul(e[i], e[i], g[i])
+				}
+				exponentials(k, e...)
+				ldpMove(u[0], u[1], up, 32)
+				for i := range g {
+					fadd(e[i], e[i], k.one)
+					fdiv(g[i], g[i], e[i])
+					fmul(g[i], g[i], u[i])
+				}
+				stpMove(g[0], g[1], dst, 32)
+			})
+		}
+	})
+	ret()
+}
+
+// softCap computes both forms of the hyperbolic tangent and takes the one that
+// the Go function tanh would.
+func softCap() {
+	function("softCapNEON", "softCapNEON sets x[i] = limit*tanh(x[i]*scale) for i < n, a positive multiple of 16; see softCapGeneric.",
+		"x *float32, n int, scale float32, limit float32", "")
+	x, n := load("x"), load("n")
+	scale, limit := loadFloat("scale"), loadFloat("limit")
+	k := loadExpConstants()
+	f := math.Float32bits
+	c := constants("tanh", f(0.625), f(21), f(1260), f(10395), f(210), f(4725), f(2), 1<<31)
+	near, c21, c1260, c10395, c210, c4725, two, sign := c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7]
+	scalar("LSL  $2, %v, %v", n, n)
+	loop16(n, func() { // four elements
+		temporary(func() {
+			y, e := vector(), vector()
+			ldr(y, x, 0)
+			fmulElement(y, y, scale, 0)
+			fabs(e, y)
+			fadd(e, e, e)
+			temporary(func() { exponentials(k, e) })
+			z, p := vector(), vector()
+			fadd(e, e, k.one)
+			fdiv(e, two, e)
+			fsub(e, k.one, e)
+			bit(e, y, sign)
+			// NaN stay what they are.
+			fcmeq(p, y, y)
+			mov(z, y)
+			bit(z, e, p)
+			mov(e, z)
+			// Lambert's continued fraction, where it is wanted.
+			fmul(z, y, y)
+			q, small := vector(), vector()
+			fabs(small, y)
+			fcmgt(small, near, small)
+			fmul(p, z, c21)
+			fadd(p, p, c1260)
+			fmul(p, p, z)
+			fadd(p, p, c10395)
+			fmul(p, p, y)
+			fadd(q, z, c210)
+			fmul(q, q, z)
+			fadd(q, q, c4725)
+			fmul(q, q, z)
+			fadd(q, q, c10395)
+			fdiv(p, p, q)
+			bit(e, p, small)
+			fmulElement(e, e, limit, 0)
+			strMove(e, x, 16)
+		})
+	})
 	ret()
 }
