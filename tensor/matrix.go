@@ -442,6 +442,10 @@ func (m *Matrix) multiplyTile(t *tile, panel, panels int, y, x []float32, xs, co
 			for p := range panels {
 				m.packed.Unpack(&w, p, panel+p, k, n)
 			}
+			if cols <= fewCols {
+				m.multiplyFew(t, w, panels, y, x[k:], xs, n, cols, k > 0)
+				continue
+			}
 			w.Dequantize(t.floats[:], stride, n, panels)
 		} else {
 			for p := range panels {
@@ -451,6 +455,25 @@ func (m *Matrix) multiplyTile(t *tile, panel, panels int, y, x []float32, xs, co
 		asm.MulPanels(y, m.Stride(), t.floats[:], stride, x[k:], xs, n, panels, cols, k > 0)
 	}
 }
+
+// multiplyFew multiplies n unpacked columns in smaller steps: a few columns of x
+// read the weights so few times that these should not leave the nearest cache.
+func (m *Matrix) multiplyFew(t *tile, w asm.IntPanels, panels int, y, x []float32, xs, n, cols int, add bool) {
+	const step, stride = 64, asm.Rows * 64
+	for k := 0; k < n; k += step {
+		part, width := w, min(step, n-k)
+		part.Codes = w.Codes[k*asm.Rows:]
+		part.Scales = w.Scales[k/w.Sub*asm.Rows:]
+		if w.Mins != nil {
+			part.Mins = w.Mins[k/w.Sub*asm.Rows:]
+		}
+		part.Dequantize(t.floats[:], stride, width, panels)
+		asm.MulPanels(y, m.Stride(), t.floats[:], stride, x[k:], xs, width, panels, cols, add || k > 0)
+	}
+}
+
+// fewCols is the number of columns up to which multiplyFew is faster.
+const fewCols = 4
 
 // multiplyInts is multiplyTile for quantised activations, of which it takes some
 // columns from column col on. A single column leaves nothing to gain by keeping
