@@ -52,7 +52,7 @@ func TestRecipeAgainstPyTorch(t *testing.T) {
 	m, err := demo.Model()
 	require.NoError(t, err)
 	defer m.Close()
-	r, err := m.NewRunner(llama.RunnerOptions{})
+	r, err := m.NewRunner(llama.RunnerOptions{Precision: llama.Exact})
 	require.NoError(t, err)
 	defer r.Close()
 	c, err := emotion.Embedded().Select(emotion.Filter{Topics: want.Topics})

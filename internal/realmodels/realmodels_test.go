@@ -94,7 +94,7 @@ func TestRealModels(t *testing.T) {
 				return
 			}
 			require.Equal(t, g.Format, format.Name())
-			r, err := m.NewRunner(llama.RunnerOptions{})
+			r, err := m.NewRunner(llama.RunnerOptions{Precision: llama.Exact})
 			require.NoError(t, err)
 			defer r.Close()
 			t.Run("conversation", func(t *testing.T) { conversation(t, m, format, g) })
