@@ -465,7 +465,7 @@ func (r *Runner) rewind(spans []Span) ([]Span, error) {
 // resize gives a slice of n float32, reusing buf where it is large enough.
 func resize(buf []float32, n int) []float32 {
 	if cap(buf) < n {
-		return make([]float32, n)
+		return tensor.MakeBuffer[float32](n)
 	}
 	return buf[:n]
 }

@@ -102,9 +102,9 @@ func (a *activations) multiplyPacked(y []float32, w *asm.PackedPanels, set, firs
 }
 
 // extend gives a slice of n elements, reusing buf where it is large enough.
-func extend[T any](buf []T, n int) []T {
+func extend[T int8 | int16 | int32 | float32 | asm.Term](buf []T, n int) []T {
 	if cap(buf) < n {
-		return make([]T, n)
+		return MakeBuffer[T](n)
 	}
 	return buf[:n]
 }

@@ -2,6 +2,7 @@ package tensor
 
 import (
 	"fmt"
+	"github.com/limbic-go/limbic/asm"
 	"math"
 	"unsafe"
 )
@@ -87,4 +88,24 @@ func (a *Arena) Close() error {
 	}
 	*a = Arena{}
 	return first
+}
+
+// MakeBuffer makes a slice of n elements on the garbage collector's heap, in huge
+// pages where the system has them and the slice is not small: rows of activations
+// lie pages apart, and a product that goes from row to row would wait for the
+// translation of addresses, which made prompts a fifth slower.
+func MakeBuffer[T int8 | int16 | int32 | float32 | asm.Term](n int) []T {
+	const page, large = 2 << 20, 512 << 10
+	var zero T
+	size := n * int(unsafe.Sizeof(zero))
+	if size < large {
+		return make([]T, n)
+	}
+	b := make([]T, (size+2*page)/int(unsafe.Sizeof(zero)))
+	p := unsafe.Pointer(&b[0])
+	skip := int(-uintptr(p) % page)
+	adviseHuge(unsafe.Slice((*byte)(unsafe.Add(p, skip)), (size+page-1)/page*page))
+	// An element may lie across the page's beginning.
+	first := (skip + int(unsafe.Sizeof(zero)) - 1) / int(unsafe.Sizeof(zero))
+	return b[first : first+n : first+n]
 }

@@ -256,18 +256,20 @@ type Multiplier struct {
 }
 
 // A tile is what is unpacked at a time: some columns, a multiple of every
-// format's block, of up to four panels, which kernels take side by side. It
-// stays in a level-2 cache.
+// format's block, of a few panels. It stays in a level-2 cache. Of float32 that is
+// four panels, which kernels take side by side; of integers more, because the input
+// is read once for all of them, and from a farther cache.
 const (
 	tileCols   = 512
 	tilePanels = 4
+	intPanels  = 8
 	tileScales = asm.Rows * tileCols / 16 // at most, of a panel
 )
 
 type tile struct {
 	floats       [tilePanels * asm.Rows * tileCols]float32 // as MulPanels reads them
-	codes        [tilePanels * asm.Rows * tileCols]byte
-	scales, mins [tilePanels * tileScales]float32
+	codes        [intPanels * asm.Rows * tileCols]byte
+	scales, mins [intPanels * tileScales]float32
 }
 
 // ints gives the tile as panels of integers.
@@ -320,9 +322,11 @@ func (m *Multiplier) Mul(x []float32, stride, n int, products ...Product) error 
 		if len(p.Y) < n*p.W.Stride() {
 			return fmt.Errorf("tensor: %d output elements for %d columns of %d", len(p.Y), n, p.W.Stride())
 		}
-		part := split(p, n, m.pool.Size())
+		f := known[p.W.Type].ints
+		ints := a.precision != Exact && f != nil
+		part := split(p, n, m.pool.Size(), ints)
 		part.set = noSet
-		if f := known[p.W.Type].ints; a.precision != Exact && f != nil {
+		if ints {
 			part.set = a.set(f.packing)
 		}
 		part.first = items
@@ -377,13 +381,20 @@ type mulPart struct {
 
 const noSet = -1
 
-func split(p Product, n, workers int) mulPart {
+func split(p Product, n, workers int, ints bool) mulPart {
 	part := mulPart{Product: p, panels: 1, cols: n}
 	if p.W.Type == F32 {
 		part.cols = min(n, itemCols)
 	}
-	if p.W.panels()*((n+part.cols-1)/part.cols) >= 2*tilePanels*workers {
-		part.panels = tilePanels
+	group := tilePanels
+	if ints && n > 1 {
+		group = intPanels
+	}
+	for ; group > 1; group /= 2 {
+		if p.W.panels()*((n+part.cols-1)/part.cols) >= 2*group*workers {
+			part.panels = group
+			break
+		}
 	}
 	if p.W.Type == F32 {
 		// Whole groups of four panels: the kernel for one column wants them.
