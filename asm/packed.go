@@ -345,6 +345,9 @@ func checkPacked(y []float32, w *PackedPanels, x int, t []Term, n, panels int) b
 	if panels <= 0 || n <= 0 {
 		return false
 	}
+	if n%w.Packing.Block() != 0 {
+		panic(fmt.Sprintf("asm: %d columns of blocks of %d", n, w.Packing.Block()))
+	}
 	_ = y[panels*Rows-1]
 	_ = t[n/w.Packing.Sub()-1]
 	if x < n {
