@@ -381,6 +381,8 @@ type mulPart struct {
 
 const noSet = -1
 
+// split cuts a product of n columns for so many workers, of integers or of float32.
+// There should be some items for each worker, or items are smaller.
 func split(p Product, n, workers int, ints bool) mulPart {
 	part := mulPart{Product: p, panels: 1, cols: n}
 	if p.W.Type == F32 {
