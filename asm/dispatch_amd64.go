@@ -326,20 +326,6 @@ func dequantizeQ8(dst []float32, src []byte, blocks int) {
 	q8AVX512(&dst[0], &src[0], blocks)
 }
 
-func interleaveCodes(dst, src []byte, stride, n int) int {
-	// Four codes move together, whatever they mean.
-	d, s := (*float32)(unsafe.Pointer(&dst[0])), (*float32)(unsafe.Pointer(&src[0]))
-	switch {
-	case level >= AVX512:
-		transposeAVX512(d, s, stride/4, n/4)
-		return n &^ 15
-	case level >= AVX2:
-		transposeAVX2(d, s, stride/4, n/4)
-		return n &^ 31
-	}
-	return 0
-}
-
 func quantizeInt8(q []int8, scales []float32, sums []int32, x []float32) {
 	if level < AVX2 {
 		quantizeGeneric(q, scales, sums, x, limitInt8)

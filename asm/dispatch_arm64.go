@@ -231,15 +231,6 @@ func dequantizeQ8(dst []float32, src []byte, blocks int) {
 	q8NEON(&dst[0], &src[0], blocks)
 }
 
-func interleaveCodes(dst, src []byte, stride, n int) int {
-	if level < NEON || n < 16 {
-		return 0
-	}
-	// Four codes move together, whatever they mean.
-	transposeNEON((*float32)(unsafe.Pointer(&dst[0])), (*float32)(unsafe.Pointer(&src[0])), stride/4, n/4)
-	return n &^ 15
-}
-
 func quantizeInt8(q []int8, scales []float32, sums []int32, x []float32) {
 	if level < NEON {
 		quantizeGeneric(q, scales, sums, x, limitInt8)

@@ -59,8 +59,6 @@ func transpose([]float32, []float32, int, int) int { return 0 }
 
 func dequantizeQ8(dst []float32, src []byte, blocks int) { dequantizeQ8Generic(dst, src, blocks) }
 
-func interleaveCodes([]byte, []byte, int, int) int { return 0 }
-
 func quantizeInt8(q []int8, scales []float32, sums []int32, x []float32) {
 	quantizeGeneric(q, scales, sums, x, limitInt8)
 }

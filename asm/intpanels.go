@@ -122,22 +122,3 @@ func mulIntGeneric[T int8 | int16](y []float32, ys int, w *IntPanels, x []T, xs 
 		}
 	}
 }
-
-// InterleaveCodes brings Rows rows of n codes into the layout of IntPanels:
-// dst[i/4*4*Rows + 4*r + i%4] = src[r*stride+i] for i < n. n and stride are
-// multiples of 4. It panics where they are not or a slice is too short.
-func InterleaveCodes(dst, src []byte, stride, n int) {
-	if n%4 != 0 || stride%4 != 0 {
-		panic(fmt.Sprintf("asm: %d codes at a stride of %d: not multiples of 4", n, stride))
-	}
-	if n <= 0 {
-		return
-	}
-	_ = dst[n*Rows-1]
-	_ = src[(Rows-1)*stride+n-1]
-	for i := interleaveCodes(dst, src, stride, n); i < n; i += 4 {
-		for r := range Rows {
-			copy(dst[i*Rows+4*r:][:4], src[r*stride+i:])
-		}
-	}
-}

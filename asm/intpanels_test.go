@@ -249,28 +249,6 @@ func TestMulIntRefuses(t *testing.T) {
 	}
 }
 
-func TestInterleaveCodes(t *testing.T) {
-	eachLevel(t, func(t *testing.T) {
-		r := rand.New(rand.NewPCG(8, 9))
-		for n := 0; n < 150; n += 4 {
-			stride := n + 4*r.IntN(5)
-			src, dst := guardedBytes(t, (Rows-1)*stride+n), guardedBytes(t, n*Rows)
-			for i := range src {
-				src[i] = byte(r.Uint32())
-			}
-			InterleaveCodes(dst, src, stride, n)
-			for i := range n {
-				for row := range Rows {
-					require.Equal(t, src[row*stride+i], dst[i/4*4*Rows+4*row+i%4], "n=%d row=%d column=%d", n, row, i)
-				}
-			}
-		}
-		require.Panics(t, func() { InterleaveCodes(make([]byte, 64), make([]byte, 64), 4, 3) })
-		require.Panics(t, func() { InterleaveCodes(make([]byte, 63), make([]byte, 64), 4, 4) })
-		require.Panics(t, func() { InterleaveCodes(make([]byte, 64), make([]byte, 63), 4, 4) })
-	})
-}
-
 func testQuantize[T int8 | int16](t *testing.T, limit float32, quantize func([]T, []float32, []int32, []float32)) {
 	inf, nan := float32(math.Inf(1)), float32(math.NaN())
 	threshold := limit / math.MaxFloat32
