@@ -490,8 +490,8 @@ func (r *Runner) release(p *tensor.Page) {
 	}
 }
 
-// padded rounds a row's width up to whole panels.
-func padded(n int) int { return (n + asm.Rows - 1) / asm.Rows * asm.Rows }
+// padded is the distance of rows of width n, as products write them.
+func padded(n int) int { return tensor.Stride(n) }
 
 // firstNonFinite is the first of n rows that holds a NaN or an infinity, or -1.
 func firstNonFinite(xs []float32, stride, width, n int) int {

@@ -24,13 +24,17 @@ type termSet struct {
 	terms       []asm.Term // [sub-block][column]
 }
 
-// columnPadding, in elements, keeps columns from falling into the same few
-// sets of a cache.
+// columnPadding, in bytes, keeps columns from falling into the same few sets of a
+// cache (see Stride).
 const columnPadding = 64
 
 // reset begins with n other columns, and no terms.
 func (a *activations) reset(cols, n int) {
-	a.cols, a.n, a.stride = cols, n, cols+columnPadding
+	a.cols, a.n = cols, n
+	a.stride = cols + columnPadding
+	if a.precision == Probe {
+		a.stride = cols + columnPadding/2
+	}
 	a.terms = a.terms[:0]
 }
 

@@ -141,9 +141,15 @@ func (m *Matrix) packBlocks(panel int, rows []byte) {
 // panels is the number of 16-row panels; the last may be partly filled.
 func (m *Matrix) panels() int { return (m.Rows + asm.Rows - 1) / asm.Rows }
 
-// Stride is the number of float32 that an output column of Mul occupies: Rows
-// rounded up to whole panels.
-func (m *Matrix) Stride() int { return m.panels() * asm.Rows }
+// Stride is the number of float32 that an output column of Mul occupies:
+// Stride(m.Rows).
+func (m *Matrix) Stride() int { return Stride(m.Rows) }
+
+// Stride is the distance, in float32, at which columns of n elements should lie:
+// n rounded up to whole panels, and to an odd number of them. A panel's outputs
+// are a cache line, and kernels visit those of many columns in turn; at a
+// distance of a power of two they would all fall into the same few sets of a cache.
+func Stride(n int) int { return ((n+asm.Rows-1)/asm.Rows | 1) * asm.Rows }
 
 // Row writes row r, dequantised, to dst, which holds Cols elements.
 func (m *Matrix) Row(dst []float32, r int) {

@@ -93,7 +93,7 @@ func TestMul(t *testing.T) {
 				defer arena.Close()
 				m, err := NewMatrix(typ, shape.rows, cols, data, &arena)
 				require.NoError(t, err)
-				require.Equal(t, (shape.rows+15)/16*16, m.Stride())
+				require.Equal(t, Stride(shape.rows), m.Stride())
 				if shape.rows == 16 && typ != Q3_K { // full panels: no more memory than stored, but for alignment
 					require.LessOrEqual(t, arena.Size(), int64(len(data)+2*arenaAlign))
 				}
@@ -266,11 +266,11 @@ func TestMulRefuses(t *testing.T) {
 	}
 	mul := NewMultiplier(p, Exact)
 	m := matrix(17, 8)
-	x, y := make([]float32, 16), make([]float32, 64)
+	x, y := make([]float32, 16), make([]float32, 96)
 	require.NoError(t, mul.Mul(x, 8, 2, Product{m, y}))
 	require.NoError(t, mul.Mul(nil, 8, 0, Product{m, nil}), "nothing to do")
 	require.ErrorContains(t, mul.Mul(x, 9, 2, Product{m, y}), "16 input elements for 2 columns of 8")
-	require.ErrorContains(t, mul.Mul(x, 8, 2, Product{m, y[:63]}), "63 output elements for 2 columns of 32")
+	require.ErrorContains(t, mul.Mul(x, 8, 2, Product{m, y[:95]}), "95 output elements for 2 columns of 48")
 	require.ErrorContains(t, mul.Mul(x, 8, 1, Product{m, y}, Product{matrix(3, 7), y}), "equal columns")
 }
 
@@ -296,5 +296,11 @@ func TestNewMatrixRefuses(t *testing.T) {
 			_, err := NewMatrix(c.typ, c.rows, c.cols, make([]byte, c.bytes), new(Arena))
 			require.ErrorContains(t, err, c.want)
 		})
+	}
+}
+
+func TestStride(t *testing.T) {
+	for n, want := range map[int]int{1: 16, 16: 16, 17: 48, 32: 48, 48: 48, 2048: 2064} {
+		require.Equal(t, want, Stride(n), n)
 	}
 }
