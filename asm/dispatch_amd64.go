@@ -21,7 +21,7 @@ func available() []Level {
 		return []Level{Generic, AVX2}
 	case !x.HasAVX512VNNI:
 		return []Level{Generic, AVX2, AVX512}
-	case !x.HasAMXTile || !x.HasAMXInt8 || !x.HasOSXSAVE || enabledState()&tileState != tileState || !requestTiles():
+	case !x.HasAMXTile || !x.HasAMXInt8 || !x.HasAVX512VBMI || !x.HasOSXSAVE || enabledState()&tileState != tileState || !requestTiles():
 		return []Level{Generic, AVX2, AVX512, AVX512VNNI}
 	}
 	return []Level{Generic, AVX2, AVX512, AVX512VNNI, AMX}
@@ -366,10 +366,15 @@ func mulInt8(y []float32, ys int, w *IntPanels, x []int8, xs int, t []Term, ts, 
 	switch {
 	case level < AVX2 || k == 0:
 		mulIntGeneric(y, ys, w, x, xs, t, ts, k, panels, cols, add)
-	case level >= AMX && int8AMX.pays(w, cols):
-		int8AMX.mul(y, ys, w, x, xs, t, ts, k, panels, cols, add)
 	case level >= AVX512VNNI:
-		int8VNNI.mul(y, ys, w, x, xs, t, ts, k, panels, cols, add)
+		p, n := int8AMXKind.share(w, k, panels, cols)
+		mulAMX(int8AMXKind, y, ys, w, x, xs, t, ts, k, p, n, add)
+		if p > 0 && n < cols {
+			int8VNNI.mul(y[n*ys:], ys, w, x[n*xs:], xs, t[n:], ts, k, p, cols-n, add)
+		}
+		if p < panels {
+			int8VNNI.mul(y[p*Rows:], ys, w.from(p), x, xs, t, ts, k, panels-p, cols, add)
+		}
 	case w.Offset == 128:
 		int8SignedAVX2.mul(y, ys, w, x, xs, t, ts, k, panels, cols, add)
 	default:
@@ -381,10 +386,15 @@ func mulInt16(y []float32, ys int, w *IntPanels, x []int16, xs int, t []Term, ts
 	switch {
 	case level < AVX2 || k == 0:
 		mulIntGeneric(y, ys, w, x, xs, t, ts, k, panels, cols, add)
-	case level >= AMX && int16AMX.pays(w, cols):
-		int16AMX.mul(y, ys, w, x, xs, t, ts, k, panels, cols, add)
 	case level >= AVX512VNNI:
-		int16VNNI.mul(y, ys, w, x, xs, t, ts, k, panels, cols, add)
+		p, n := int16AMXKind.share(w, k, panels, cols)
+		mulAMX(int16AMXKind, y, ys, w, x, xs, t, ts, k, p, n, add)
+		if p > 0 && n < cols {
+			int16VNNI.mul(y[n*ys:], ys, w, x[n*xs:], xs, t[n:], ts, k, p, cols-n, add)
+		}
+		if p < panels {
+			int16VNNI.mul(y[p*Rows:], ys, w.from(p), x, xs, t, ts, k, panels-p, cols, add)
+		}
 	default:
 		int16AVX2.mul(y, ys, w, x, xs, t, ts, k, panels, cols, add)
 	}
@@ -542,44 +552,30 @@ func widenBFloat16(dst []float32, src []uint16) {
 	}
 }
 
-// amxKernel multiplies a fixed number of panels with groups of a fixed number
-// of columns (see _gen/amx.go).
-type amxKernel[T int8 | int16] func(y *float32, ys int, w *byte, ws int, s, m *float32, ss int, x *T, xs int, t *float32, ts int, blocks, steps, groups, offset int, config *byte, add bool)
-
-// amxKernels are the kernels of two panels, if there are such, and of one by
-// their number of columns.
-type amxKernels[T int8 | int16] struct {
-	two, one         []amxKernel[T]
-	fewest16, fewest int // columns for which kernels pay, with sub-blocks of 16 and of 32
+// An amxKind is what a kernel takes at a time (see _gen/amx.go).
+type amxKind struct {
+	panels, cols int
+	fewest       int // columns from which on it is faster than kernels without AMX
 }
 
 var (
-	int8AMX = amxKernels[int8]{
-		two: []amxKernel[int8]{
-			6: int8x32x6AMX, 7: int8x32x7AMX, 8: int8x32x8AMX, 9: int8x32x9AMX, 10: int8x32x10AMX, 11: int8x32x11AMX, 12: int8x32x12AMX,
-		},
-		one: []amxKernel[int8]{
-			8: int8x16x8AMX, 9: int8x16x9AMX, 10: int8x16x10AMX, 11: int8x16x11AMX, 12: int8x16x12AMX,
-			13: int8x16x13AMX, 14: int8x16x14AMX, 15: int8x16x15AMX, 16: int8x16x16AMX,
-		},
-		fewest16: 32, fewest: 12,
-	}
-	int16AMX = amxKernels[int16]{
-		one: []amxKernel[int16]{
-			8: int16x16x8AMX, 9: int16x16x9AMX, 10: int16x16x10AMX, 11: int16x16x11AMX, 12: int16x16x12AMX,
-			13: int16x16x13AMX, 14: int16x16x14AMX, 15: int16x16x15AMX, 16: int16x16x16AMX,
-		},
-		fewest16: 64, fewest: 24,
-	}
+	int8AMXKind  = amxKind{panels: 2, cols: 12, fewest: 7}
+	int16AMXKind = amxKind{panels: 1, cols: 16, fewest: 10}
 )
 
-// pays tells whether the kernels are faster than those without AMX. They begin
-// by preparing codes, which many columns must repay.
-func (ks *amxKernels[T]) pays(w *IntPanels, cols int) bool {
-	if w.Sub == 16 {
-		return cols >= ks.fewest16
+// amxRun is how many elements of a column a kernel takes at most.
+const amxRun = 512
+
+// share is how many of the first panels and columns are for AMX. Kernels part
+// quants of 16 bits in blocks of 32, and have either an offset or minima.
+func (a amxKind) share(w *IntPanels, k, panels, cols int) (p, c int) {
+	if rest := cols % a.cols; rest < a.fewest {
+		cols -= rest
 	}
-	return cols >= ks.fewest
+	if level < AMX || cols == 0 || k%32 != 0 || w.Mins != nil && w.Offset != 0 {
+		return 0, 0
+	}
+	return panels / a.panels * a.panels, cols
 }
 
 // tileConfig is what LDTILECFG reads: the shape of each tile register.
@@ -592,21 +588,21 @@ type tileConfig struct {
 	_        [8]byte
 }
 
-// tileConfigs are the shapes that kernels want, by their columns and by how many
-// times 16 bytes the quants of a sub-block take.
-var tileConfigs = func() (configs [17][5]tileConfig) {
+// tileConfigs are the shapes that kernels want, by their columns and for sub-blocks
+// of 16 and of 32.
+var tileConfigs = func() (configs [17][2]tileConfig) {
 	for cols := range configs {
-		for _, n := range []int{1, 2, 4} {
-			c := &configs[cols][n]
+		for i, sub := range []int{16, 32} {
+			c := &configs[cols][i]
 			c.palette = 1
-			for i := range c.rows {
+			for t := range c.rows {
 				switch {
-				case i < 4: // sums
-					c.rows[i], c.rowBytes[i] = byte(cols), 64
-				case i == 4: // quants
-					c.rows[i], c.rowBytes[i] = byte(cols), uint16(16*n)
+				case t < 4: // sums
+					c.rows[t], c.rowBytes[t] = byte(cols), 64
+				case t < 6: // quants
+					c.rows[t], c.rowBytes[t] = byte(cols), uint16(sub)
 				default: // codes
-					c.rows[i], c.rowBytes[i] = byte(4*n), 64
+					c.rows[t], c.rowBytes[t] = byte(sub/4), 64
 				}
 			}
 		}
@@ -614,38 +610,57 @@ var tileConfigs = func() (configs [17][5]tileConfig) {
 	return configs
 }()
 
-// amxBytes is how many bytes of a column kernels take at most; they have room
-// for the codes that meet these.
-const amxBytes = 512
-
-// mul deals panels and columns to kernels, at least 12 columns. Each kernel
-// takes all groups with its number of columns; the numbers differ by at most 1.
-func (ks *amxKernels[T]) mul(y []float32, ys int, w *IntPanels, x []T, xs int, t []Term, ts, k, panels, cols int, add bool) {
-	size := int(unsafe.Sizeof(x[0]))
-	for from, step := 0, amxBytes/size; from < k; from += step {
-		for p := 0; p < panels; {
-			kernels, n := ks.one, 1
-			if ks.two != nil && p+2 <= panels {
-				kernels, n = ks.two, 2
+// mulAMX multiplies with the kernel for AMX, panels that it takes.
+func mulAMX[T int8 | int16](kind amxKind, y []float32, ys int, w *IntPanels, x []T, xs int, t []Term, ts, k, panels, cols int, add bool) {
+	for from := 0; from < k && panels > 0; from += amxRun {
+		n, add := min(amxRun, k-from), add || from > 0
+		for c := 0; c < cols; c += kind.cols {
+			if rest := cols - c; rest < kind.cols {
+				mulRestAMX(kind, y[c*ys:], ys, w, x[c*xs:], xs, t[c:], ts, from, n, panels, rest, add)
+				break
 			}
-			s, m := p*w.ScaleStride+from/w.Sub*Rows, (*float32)(nil)
-			if w.Mins != nil {
-				m = &w.Mins[s]
-			}
-			most := len(kernels) - 1
-			groups := (cols + most - 1) / most
-			for c := 0; c < cols; {
-				width := (cols - c + groups - 1) / groups
-				same := groups
-				if rest := (cols - c) % groups; rest > 0 {
-					same = rest
-				}
-				kernels[width](&y[c*ys+p*Rows], ys, &w.Codes[p*w.CodeStride+from*Rows], w.CodeStride, &w.Scales[s], m, w.ScaleStride,
-					&x[c*xs+from], xs, &t[from/w.Sub*ts+c].Scale, ts, min(step, k-from)/w.Sub, w.Sub/16, same, w.Offset, &tileConfigs[width][w.Sub*size/16].palette, add || from > 0)
-				groups -= same
-				c += same * width
-			}
-			p += n
+			callAMX(kind, &y[c*ys], ys, w, 0, &x[c*xs+from], xs, t[c:], ts, from, n, panels, kind.cols, add)
 		}
 	}
+}
+
+// mulRestAMX multiplies with fewer columns than a kernel writes.
+func mulRestAMX[T int8 | int16](kind amxKind, y []float32, ys int, w *IntPanels, x []T, xs int, t []Term, ts, from, n, panels, cols int, add bool) {
+	const most = 8 // panels
+	var all [most * Rows * 16]float32
+	for p := 0; p < panels; p += most {
+		width := min(most, panels-p) * Rows
+		for c := range cols {
+			copy(all[c*width:][:width], y[c*ys+p*Rows:])
+		}
+		callAMX(kind, &all[0], width, w, p, &x[from], xs, t, ts, from, n, width/Rows, cols, add)
+		for c := range cols {
+			copy(y[c*ys+p*Rows:], all[c*width:][:width])
+		}
+	}
+}
+
+// callAMX calls a kernel for n elements from an element on and panels from a panel on.
+func callAMX[T int8 | int16](kind amxKind, y *float32, ys int, w *IntPanels, panel int, x *T, xs int, t []Term, ts, from, n, panels, cols int, add bool) {
+	s, m := panel*w.ScaleStride+from/w.Sub*Rows, (*float32)(nil)
+	if w.Mins != nil {
+		m = &w.Mins[s]
+	}
+	codes, terms := &w.Codes[panel*w.CodeStride+from*Rows], &t[from/w.Sub*ts].Scale
+	config, turns := &tileConfigs[cols][w.Sub/32].palette, panels/kind.panels
+	switch x := any(x).(type) {
+	case *int8:
+		int8AMX(y, ys, codes, w.CodeStride, &w.Scales[s], m, w.ScaleStride, x, xs, terms, ts, n/w.Sub, w.Sub, turns, cols, config, add)
+	case *int16:
+		int16AMX(y, ys, codes, w.CodeStride, &w.Scales[s], m, w.ScaleStride, x, xs, terms, ts, n/w.Sub, w.Sub, turns, cols, config, add)
+	}
+}
+
+// from gives the panels from one on.
+func (w IntPanels) from(panel int) *IntPanels {
+	w.Codes, w.Scales = w.Codes[panel*w.CodeStride:], w.Scales[panel*w.ScaleStride:]
+	if w.Mins != nil {
+		w.Mins = w.Mins[panel*w.ScaleStride:]
+	}
+	return &w
 }

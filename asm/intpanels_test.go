@@ -117,7 +117,7 @@ func makeInt[T int8 | int16](t testing.TB, r *rand.Rand, c intCase, k, panels, c
 			}
 		}
 		quantize(p.x[col*p.xs:][:k], scales, sums, column)
-		MakeTerms(p.terms[col:], p.ts, scales, sums, c.sub, c.offset)
+		MakeTerms(p.terms[col:], p.ts, scales, sums, c.sub, c.offset, 1)
 	}
 	return p
 }
@@ -345,7 +345,7 @@ func testQuantize[T int8 | int16](t *testing.T, limit float32, quantize func([]T
 		require.True(t, math.IsNaN(float64(scales[1])))
 		require.Equal(t, make([]T, QuantBlock), q[QuantBlock:])
 		terms := make([]Term, 2)
-		MakeTerms(terms, 1, scales, sums, 32, 8)
+		MakeTerms(terms, 1, scales, sums, 32, 8, 1)
 		require.Equal(t, Term{1 / limit, 1 / limit * limit, -8 * int32(limit)}, terms[0])
 		require.True(t, math.IsNaN(float64(terms[1].ScaledSum)))
 	}

@@ -156,7 +156,7 @@ func testMulPacked[T int8 | int16](t *testing.T, p Packing, c packedCase, quanti
 			x, scales, sums := guardedInts[T](t, n), make([]float32, n/32), make([]int32, n/16)
 			quantize(x, scales, sums, fill(t, r, n, f))
 			terms := guardedTerms(t, n/p.Sub())
-			MakeTerms(terms, 1, scales, sums, p.Sub(), p.Offset())
+			MakeTerms(terms, 1, scales, sums, p.Sub(), p.Offset(), 1)
 			want := make([]float32, some*Rows)
 			mulPackedGeneric(want, w, first, x, terms, n, some)
 			eachLevel(t, func(t *testing.T) {

@@ -113,17 +113,30 @@ func roundingLoss(block []float32, inverse float32) float32 {
 	return Fold(&lanes)
 }
 
-// MakeTerms gives the terms of a column for weights with the given offset in
-// sub-blocks of sub columns: dst[b*stride] is that of sub-block b. scales and
-// sums are what QuantizeInt8 or QuantizeInt16 gave for whole blocks.
-func MakeTerms(dst []Term, stride int, scales []float32, sums []int32, sub, offset int) {
-	perSub := sub / 16
-	for b := range len(scales) * QuantBlock / sub {
-		scale := scales[b*sub/QuantBlock]
-		sum := sums[b*perSub]
-		if perSub == 2 {
-			sum += sums[b*perSub+1]
+// MakeTerms gives the terms of some columns for weights with the given offset in
+// sub-blocks of sub columns: dst[b*stride+c] is that of sub-block b and column c.
+// scales and sums are what QuantizeInt8 or QuantizeInt16 gave for whole blocks, one
+// column after the other.
+//
+// Columns that are made together are written side by side: 16 of them, from a
+// multiple of 16 on, share no cache line with others.
+func MakeTerms(dst []Term, stride int, scales []float32, sums []int32, sub, offset, cols int) {
+	blocks := len(scales) / cols // of a column
+	if sub == QuantBlock {
+		for b := range blocks {
+			for c, d := 0, dst[b*stride:][:cols]; c < len(d); c++ {
+				i := c*blocks + b
+				scale, sum := scales[i], sums[2*i]+sums[2*i+1]
+				d[c] = Term{scale, scale * float32(sum), -int32(offset) * sum}
+			}
 		}
-		dst[b*stride] = Term{scale, scale * float32(sum), -int32(offset) * sum}
+		return
+	}
+	for b := range 2 * blocks {
+		for c, d := 0, dst[b*stride:][:cols]; c < len(d); c++ {
+			i := 2*c*blocks + b
+			scale, sum := scales[i/2], sums[i]
+			d[c] = Term{scale, scale * float32(sum), -int32(offset) * sum}
+		}
 	}
 }

@@ -69,18 +69,21 @@ func (a *activations) set(p asm.Packing) int {
 	return i
 }
 
-// quantize fills column c from x.
-func (a *activations) quantize(c int, x []float32) {
-	scales := a.scales[c*a.cols/asm.QuantBlock:][:a.cols/asm.QuantBlock]
-	sums := a.sums[c*a.cols/16:][:a.cols/16]
-	if a.precision == Fast {
-		asm.QuantizeInt8(a.int8s[c*a.stride:][:a.cols], scales, sums, x)
-	} else {
-		asm.QuantizeInt16(a.int16s[c*a.stride:][:a.cols], scales, sums, x)
+// quantize fills the columns from … to-1 from x, where column c begins at c*stride.
+func (a *activations) quantize(from, to int, x []float32, stride int) {
+	blocks := a.cols / asm.QuantBlock
+	scales, sums := a.scales[from*blocks:to*blocks], a.sums[from*2*blocks:to*2*blocks]
+	for c := from; c < to; c++ {
+		scales, sums := scales[(c-from)*blocks:][:blocks], sums[(c-from)*2*blocks:][:2*blocks]
+		if a.precision == Fast {
+			asm.QuantizeInt8(a.int8s[c*a.stride:][:a.cols], scales, sums, x[c*stride:][:a.cols])
+		} else {
+			asm.QuantizeInt16(a.int16s[c*a.stride:][:a.cols], scales, sums, x[c*stride:][:a.cols])
+		}
 	}
 	for i := range a.terms {
 		s := &a.terms[i]
-		asm.MakeTerms(s.terms[c:], a.n, scales, sums, s.sub, s.offset)
+		asm.MakeTerms(s.terms[from:], a.n, scales, sums, s.sub, s.offset, to-from)
 	}
 }
 
@@ -122,8 +125,6 @@ type quantizeJob struct {
 }
 
 func (j *quantizeJob) Do(_, item int) {
-	a := j.activations
-	for c := item * j.perItem; c < min((item+1)*j.perItem, a.n); c++ {
-		a.quantize(c, j.x[c*j.stride:][:a.cols])
-	}
+	from := item * j.perItem
+	j.activations.quantize(from, min(from+j.perItem, j.activations.n), j.x, j.stride)
 }
