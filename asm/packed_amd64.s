@@ -60,7 +60,7 @@ block:
 	RET
 
 // func int8Q8_0AVX2(y *float32, src *byte, scales *byte, x *int8, t *float32, blocks int)
-// Requires: AVX, AVX2, F16C, FMA3
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·int8Q8_0AVX2(SB), NOSPLIT, $0-48
 	MOVQ    src+8(FP), AX
 	MOVQ    x+24(FP), CX
@@ -212,6 +212,14 @@ block:
 	VMULPS       Y5, Y4, Y4
 	VCVTDQ2PS    Y3, Y3
 	VFMADD231PS  Y3, Y4, Y1
+	PREFETCHT0   4096(AX)
+	PREFETCHT0   4160(AX)
+	PREFETCHT0   4224(AX)
+	PREFETCHT0   4288(AX)
+	PREFETCHT0   4352(AX)
+	PREFETCHT0   4416(AX)
+	PREFETCHT0   4480(AX)
+	PREFETCHT0   4544(AX)
 	ADDQ         $0x00000200, AX
 	ADDQ         $0x20, CX
 	ADDQ         $0x0c, DX
@@ -245,7 +253,7 @@ DATA bytes80<>+28(SB)/4, $0x80808080
 GLOBL bytes80<>(SB), RODATA|NOPTR, $32
 
 // func int16Q8_0AVX2(y *float32, src *byte, scales *byte, x *int16, t *float32, blocks int)
-// Requires: AVX, AVX2, F16C, FMA3
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·int16Q8_0AVX2(SB), NOSPLIT, $0-48
 	MOVQ  src+8(FP), AX
 	MOVQ  x+24(FP), CX
@@ -412,6 +420,14 @@ block:
 	VMULPS       Y4, Y3, Y3
 	VCVTDQ2PS    Y2, Y2
 	VFMADD231PS  Y2, Y3, Y1
+	PREFETCHT0   4096(AX)
+	PREFETCHT0   4160(AX)
+	PREFETCHT0   4224(AX)
+	PREFETCHT0   4288(AX)
+	PREFETCHT0   4352(AX)
+	PREFETCHT0   4416(AX)
+	PREFETCHT0   4480(AX)
+	PREFETCHT0   4544(AX)
 	ADDQ         $0x00000200, AX
 	ADDQ         $0x40, CX
 	ADDQ         $0x0c, DX
@@ -594,7 +610,7 @@ block:
 	RET
 
 // func int8Q8_0VNNI(y *float32, src *byte, scales *byte, x *int8, t *float32, blocks int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512F, AVX512VNNI, MMX+
 TEXT ·int8Q8_0VNNI(SB), NOSPLIT, $0-48
 	MOVQ   src+8(FP), AX
 	MOVQ   x+24(FP), CX
@@ -625,6 +641,14 @@ block:
 	VMULPS.BCST   (DX), Z2, Z2
 	VCVTDQ2PS     Z1, Z1
 	VFMADD231PS   Z1, Z2, Z0
+	PREFETCHT0    4096(AX)
+	PREFETCHT0    4160(AX)
+	PREFETCHT0    4224(AX)
+	PREFETCHT0    4288(AX)
+	PREFETCHT0    4352(AX)
+	PREFETCHT0    4416(AX)
+	PREFETCHT0    4480(AX)
+	PREFETCHT0    4544(AX)
 	ADDQ          $0x00000200, AX
 	ADDQ          $0x20, CX
 	ADDQ          $0x0c, DX
@@ -637,7 +661,7 @@ block:
 	RET
 
 // func int16Q8_0VNNI(y *float32, src *byte, scales *byte, x *int16, t *float32, blocks int)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·int16Q8_0VNNI(SB), NOSPLIT, $0-48
 	MOVQ   src+8(FP), AX
 	MOVQ   x+24(FP), CX
@@ -692,6 +716,14 @@ block:
 	VMULPS.BCST   (DX), Z2, Z2
 	VCVTDQ2PS     Z1, Z1
 	VFMADD231PS   Z1, Z2, Z0
+	PREFETCHT0    4096(AX)
+	PREFETCHT0    4160(AX)
+	PREFETCHT0    4224(AX)
+	PREFETCHT0    4288(AX)
+	PREFETCHT0    4352(AX)
+	PREFETCHT0    4416(AX)
+	PREFETCHT0    4480(AX)
+	PREFETCHT0    4544(AX)
 	ADDQ          $0x00000200, AX
 	ADDQ          $0x40, CX
 	ADDQ          $0x0c, DX
@@ -786,7 +818,7 @@ DATA bytes0f<>+28(SB)/4, $0x0f0f0f0f
 GLOBL bytes0f<>(SB), RODATA|NOPTR, $32
 
 // func int8Q4_0AVX2(y *float32, src *byte, scales *byte, x *int8, t *float32, blocks int)
-// Requires: AVX, AVX2, F16C, FMA3
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·int8Q4_0AVX2(SB), NOSPLIT, $0-48
 	MOVQ         src+8(FP), AX
 	MOVQ         x+24(FP), CX
@@ -907,6 +939,10 @@ block:
 	VMULPS       Y6, Y5, Y5
 	VCVTDQ2PS    Y4, Y4
 	VFMADD231PS  Y4, Y5, Y2
+	PREFETCHT0   4096(AX)
+	PREFETCHT0   4160(AX)
+	PREFETCHT0   4224(AX)
+	PREFETCHT0   4288(AX)
 	ADDQ         $0x00000100, AX
 	ADDQ         $0x20, CX
 	ADDQ         $0x0c, DX
@@ -920,7 +956,7 @@ block:
 	RET
 
 // func int16Q4_0AVX2(y *float32, src *byte, scales *byte, x *int16, t *float32, blocks int)
-// Requires: AVX, AVX2, F16C, FMA3
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·int16Q4_0AVX2(SB), NOSPLIT, $0-48
 	MOVQ         src+8(FP), AX
 	MOVQ         x+24(FP), CX
@@ -1104,6 +1140,10 @@ block:
 	VMULPS       Y5, Y4, Y4
 	VCVTDQ2PS    Y3, Y3
 	VFMADD231PS  Y3, Y4, Y2
+	PREFETCHT0   4096(AX)
+	PREFETCHT0   4160(AX)
+	PREFETCHT0   4224(AX)
+	PREFETCHT0   4288(AX)
 	ADDQ         $0x00000100, AX
 	ADDQ         $0x40, CX
 	ADDQ         $0x0c, DX
@@ -1163,7 +1203,7 @@ block:
 	RET
 
 // func int8Q4_0VNNI(y *float32, src *byte, scales *byte, x *int8, t *float32, blocks int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512F, AVX512VNNI, MMX+
 TEXT ·int8Q4_0VNNI(SB), NOSPLIT, $0-48
 	MOVQ         src+8(FP), AX
 	MOVQ         x+24(FP), CX
@@ -1203,6 +1243,10 @@ block:
 	VMULPS.BCST   (DX), Z3, Z3
 	VCVTDQ2PS     Z2, Z2
 	VFMADD231PS   Z2, Z3, Z1
+	PREFETCHT0    4096(AX)
+	PREFETCHT0    4160(AX)
+	PREFETCHT0    4224(AX)
+	PREFETCHT0    4288(AX)
 	ADDQ          $0x00000100, AX
 	ADDQ          $0x20, CX
 	ADDQ          $0x0c, DX
@@ -1215,7 +1259,7 @@ block:
 	RET
 
 // func int16Q4_0VNNI(y *float32, src *byte, scales *byte, x *int16, t *float32, blocks int)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·int16Q4_0VNNI(SB), NOSPLIT, $0-48
 	MOVQ         src+8(FP), AX
 	MOVQ         x+24(FP), CX
@@ -1279,6 +1323,10 @@ block:
 	VMULPS.BCST   (DX), Z3, Z3
 	VCVTDQ2PS     Z2, Z2
 	VFMADD231PS   Z2, Z3, Z1
+	PREFETCHT0    4096(AX)
+	PREFETCHT0    4160(AX)
+	PREFETCHT0    4224(AX)
+	PREFETCHT0    4288(AX)
 	ADDQ          $0x00000100, AX
 	ADDQ          $0x40, CX
 	ADDQ          $0x0c, DX
@@ -1369,7 +1417,7 @@ block:
 	RET
 
 // func int8Q4_1AVX2(y *float32, src *byte, scales *byte, x *int8, t *float32, blocks int)
-// Requires: AVX, AVX2, F16C, FMA3
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·int8Q4_1AVX2(SB), NOSPLIT, $0-48
 	MOVQ         src+8(FP), AX
 	MOVQ         x+24(FP), CX
@@ -1496,6 +1544,10 @@ block:
 	VMULPS       Y6, Y5, Y5
 	VCVTDQ2PS    Y4, Y4
 	VFMADD231PS  Y4, Y5, Y2
+	PREFETCHT0   4096(AX)
+	PREFETCHT0   4160(AX)
+	PREFETCHT0   4224(AX)
+	PREFETCHT0   4288(AX)
 	ADDQ         $0x00000100, AX
 	ADDQ         $0x20, CX
 	ADDQ         $0x0c, DX
@@ -1509,7 +1561,7 @@ block:
 	RET
 
 // func int16Q4_1AVX2(y *float32, src *byte, scales *byte, x *int16, t *float32, blocks int)
-// Requires: AVX, AVX2, F16C, FMA3
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·int16Q4_1AVX2(SB), NOSPLIT, $0-48
 	MOVQ         src+8(FP), AX
 	MOVQ         x+24(FP), CX
@@ -1699,6 +1751,10 @@ block:
 	VMULPS       Y5, Y4, Y4
 	VCVTDQ2PS    Y3, Y3
 	VFMADD231PS  Y3, Y4, Y2
+	PREFETCHT0   4096(AX)
+	PREFETCHT0   4160(AX)
+	PREFETCHT0   4224(AX)
+	PREFETCHT0   4288(AX)
 	ADDQ         $0x00000100, AX
 	ADDQ         $0x40, CX
 	ADDQ         $0x0c, DX
@@ -1762,7 +1818,7 @@ block:
 	RET
 
 // func int8Q4_1VNNI(y *float32, src *byte, scales *byte, x *int8, t *float32, blocks int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512F, AVX512VNNI, MMX+
 TEXT ·int8Q4_1VNNI(SB), NOSPLIT, $0-48
 	MOVQ         src+8(FP), AX
 	MOVQ         x+24(FP), CX
@@ -1804,6 +1860,10 @@ block:
 	VMULPS.BCST      (DX), Z3, Z3
 	VCVTDQ2PS        Z2, Z2
 	VFMADD231PS      Z2, Z3, Z1
+	PREFETCHT0       4096(AX)
+	PREFETCHT0       4160(AX)
+	PREFETCHT0       4224(AX)
+	PREFETCHT0       4288(AX)
 	ADDQ             $0x00000100, AX
 	ADDQ             $0x20, CX
 	ADDQ             $0x0c, DX
@@ -1816,7 +1876,7 @@ block:
 	RET
 
 // func int16Q4_1VNNI(y *float32, src *byte, scales *byte, x *int16, t *float32, blocks int)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·int16Q4_1VNNI(SB), NOSPLIT, $0-48
 	MOVQ         src+8(FP), AX
 	MOVQ         x+24(FP), CX
@@ -1882,6 +1942,10 @@ block:
 	VMULPS.BCST      (DX), Z3, Z3
 	VCVTDQ2PS        Z2, Z2
 	VFMADD231PS      Z2, Z3, Z1
+	PREFETCHT0       4096(AX)
+	PREFETCHT0       4160(AX)
+	PREFETCHT0       4224(AX)
+	PREFETCHT0       4288(AX)
 	ADDQ             $0x00000100, AX
 	ADDQ             $0x40, CX
 	ADDQ             $0x0c, DX
@@ -2027,7 +2091,7 @@ DATA bytes10<>+28(SB)/4, $0x10101010
 GLOBL bytes10<>(SB), RODATA|NOPTR, $32
 
 // func int8Q5_0AVX2(y *float32, src *byte, scales *byte, x *int8, t *float32, blocks int)
-// Requires: AVX, AVX2, F16C, FMA3
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·int8Q5_0AVX2(SB), NOSPLIT, $0-48
 	MOVQ         src+8(FP), AX
 	MOVQ         x+24(FP), CX
@@ -2199,6 +2263,11 @@ block:
 	VMULPS       Y7, Y6, Y6
 	VCVTDQ2PS    Y5, Y5
 	VFMADD231PS  Y5, Y6, Y3
+	PREFETCHT0   4096(AX)
+	PREFETCHT0   4160(AX)
+	PREFETCHT0   4224(AX)
+	PREFETCHT0   4288(AX)
+	PREFETCHT0   4352(AX)
 	ADDQ         $0x00000140, AX
 	ADDQ         $0x20, CX
 	ADDQ         $0x0c, DX
@@ -2212,7 +2281,7 @@ block:
 	RET
 
 // func int16Q5_0AVX2(y *float32, src *byte, scales *byte, x *int16, t *float32, blocks int)
-// Requires: AVX, AVX2, F16C, FMA3
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·int16Q5_0AVX2(SB), NOSPLIT, $0-48
 	MOVQ         src+8(FP), AX
 	MOVQ         x+24(FP), CX
@@ -2447,6 +2516,11 @@ block:
 	VMULPS       Y6, Y5, Y5
 	VCVTDQ2PS    Y4, Y4
 	VFMADD231PS  Y4, Y5, Y3
+	PREFETCHT0   4096(AX)
+	PREFETCHT0   4160(AX)
+	PREFETCHT0   4224(AX)
+	PREFETCHT0   4288(AX)
+	PREFETCHT0   4352(AX)
 	ADDQ         $0x00000140, AX
 	ADDQ         $0x40, CX
 	ADDQ         $0x0c, DX
@@ -2524,7 +2598,7 @@ block:
 	RET
 
 // func int8Q5_0VNNI(y *float32, src *byte, scales *byte, x *int8, t *float32, blocks int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512F, AVX512VNNI, MMX+
 TEXT ·int8Q5_0VNNI(SB), NOSPLIT, $0-48
 	MOVQ         src+8(FP), AX
 	MOVQ         x+24(FP), CX
@@ -2582,6 +2656,11 @@ block:
 	VMULPS.BCST   (DX), Z4, Z4
 	VCVTDQ2PS     Z3, Z3
 	VFMADD231PS   Z3, Z4, Z2
+	PREFETCHT0    4096(AX)
+	PREFETCHT0    4160(AX)
+	PREFETCHT0    4224(AX)
+	PREFETCHT0    4288(AX)
+	PREFETCHT0    4352(AX)
 	ADDQ          $0x00000140, AX
 	ADDQ          $0x20, CX
 	ADDQ          $0x0c, DX
@@ -2594,7 +2673,7 @@ block:
 	RET
 
 // func int16Q5_0VNNI(y *float32, src *byte, scales *byte, x *int16, t *float32, blocks int)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·int16Q5_0VNNI(SB), NOSPLIT, $0-48
 	MOVQ         src+8(FP), AX
 	MOVQ         x+24(FP), CX
@@ -2676,6 +2755,11 @@ block:
 	VMULPS.BCST   (DX), Z4, Z4
 	VCVTDQ2PS     Z3, Z3
 	VFMADD231PS   Z3, Z4, Z2
+	PREFETCHT0    4096(AX)
+	PREFETCHT0    4160(AX)
+	PREFETCHT0    4224(AX)
+	PREFETCHT0    4288(AX)
+	PREFETCHT0    4352(AX)
 	ADDQ          $0x00000140, AX
 	ADDQ          $0x40, CX
 	ADDQ          $0x0c, DX
@@ -2817,7 +2901,7 @@ block:
 	RET
 
 // func int8Q5_1AVX2(y *float32, src *byte, scales *byte, x *int8, t *float32, blocks int)
-// Requires: AVX, AVX2, F16C, FMA3
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·int8Q5_1AVX2(SB), NOSPLIT, $0-48
 	MOVQ         src+8(FP), AX
 	MOVQ         x+24(FP), CX
@@ -2995,6 +3079,11 @@ block:
 	VMULPS       Y7, Y6, Y6
 	VCVTDQ2PS    Y5, Y5
 	VFMADD231PS  Y5, Y6, Y3
+	PREFETCHT0   4096(AX)
+	PREFETCHT0   4160(AX)
+	PREFETCHT0   4224(AX)
+	PREFETCHT0   4288(AX)
+	PREFETCHT0   4352(AX)
 	ADDQ         $0x00000140, AX
 	ADDQ         $0x20, CX
 	ADDQ         $0x0c, DX
@@ -3008,7 +3097,7 @@ block:
 	RET
 
 // func int16Q5_1AVX2(y *float32, src *byte, scales *byte, x *int16, t *float32, blocks int)
-// Requires: AVX, AVX2, F16C, FMA3
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·int16Q5_1AVX2(SB), NOSPLIT, $0-48
 	MOVQ         src+8(FP), AX
 	MOVQ         x+24(FP), CX
@@ -3249,6 +3338,11 @@ block:
 	VMULPS       Y6, Y5, Y5
 	VCVTDQ2PS    Y4, Y4
 	VFMADD231PS  Y4, Y5, Y3
+	PREFETCHT0   4096(AX)
+	PREFETCHT0   4160(AX)
+	PREFETCHT0   4224(AX)
+	PREFETCHT0   4288(AX)
+	PREFETCHT0   4352(AX)
 	ADDQ         $0x00000140, AX
 	ADDQ         $0x40, CX
 	ADDQ         $0x0c, DX
@@ -3330,7 +3424,7 @@ block:
 	RET
 
 // func int8Q5_1VNNI(y *float32, src *byte, scales *byte, x *int8, t *float32, blocks int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512F, AVX512VNNI, MMX+
 TEXT ·int8Q5_1VNNI(SB), NOSPLIT, $0-48
 	MOVQ         src+8(FP), AX
 	MOVQ         x+24(FP), CX
@@ -3390,6 +3484,11 @@ block:
 	VMULPS.BCST      (DX), Z4, Z4
 	VCVTDQ2PS        Z3, Z3
 	VFMADD231PS      Z3, Z4, Z2
+	PREFETCHT0       4096(AX)
+	PREFETCHT0       4160(AX)
+	PREFETCHT0       4224(AX)
+	PREFETCHT0       4288(AX)
+	PREFETCHT0       4352(AX)
 	ADDQ             $0x00000140, AX
 	ADDQ             $0x20, CX
 	ADDQ             $0x0c, DX
@@ -3402,7 +3501,7 @@ block:
 	RET
 
 // func int16Q5_1VNNI(y *float32, src *byte, scales *byte, x *int16, t *float32, blocks int)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·int16Q5_1VNNI(SB), NOSPLIT, $0-48
 	MOVQ         src+8(FP), AX
 	MOVQ         x+24(FP), CX
@@ -3486,6 +3585,11 @@ block:
 	VMULPS.BCST      (DX), Z4, Z4
 	VCVTDQ2PS        Z3, Z3
 	VFMADD231PS      Z3, Z4, Z2
+	PREFETCHT0       4096(AX)
+	PREFETCHT0       4160(AX)
+	PREFETCHT0       4224(AX)
+	PREFETCHT0       4288(AX)
+	PREFETCHT0       4352(AX)
 	ADDQ             $0x00000140, AX
 	ADDQ             $0x40, CX
 	ADDQ             $0x0c, DX
@@ -3665,7 +3769,7 @@ DATA signBit<>+28(SB)/4, $0x80000000
 GLOBL signBit<>(SB), RODATA|NOPTR, $32
 
 // func int8Q2_KAVX2(y *float32, src *byte, scales *byte, x *int8, t *float32, blocks int)
-// Requires: AVX, AVX2, F16C, FMA3
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·int8Q2_KAVX2(SB), NOSPLIT, $0-48
 	MOVQ         src+8(FP), AX
 	MOVQ         x+24(FP), CX
@@ -3858,6 +3962,8 @@ unit:
 	VMULPS       Y6, Y4, Y4
 	VCVTDQ2PS    Y5, Y5
 	VFMADD231PS  Y5, Y4, Y2
+	PREFETCHT0   4096(AX)
+	PREFETCHT0   4160(AX)
 	ADDQ         $0x00000080, AX
 	ADDQ         $0x20, CX
 	ADDQ         $0x18, DX
@@ -3874,7 +3980,7 @@ unit:
 	RET
 
 // func int16Q2_KAVX2(y *float32, src *byte, scales *byte, x *int16, t *float32, blocks int)
-// Requires: AVX, AVX2, F16C, FMA3
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·int16Q2_KAVX2(SB), NOSPLIT, $0-48
 	MOVQ         src+8(FP), AX
 	MOVQ         x+24(FP), CX
@@ -4130,6 +4236,8 @@ unit:
 	VMULPS       Y5, Y3, Y3
 	VCVTDQ2PS    Y4, Y4
 	VFMADD231PS  Y4, Y3, Y2
+	PREFETCHT0   4096(AX)
+	PREFETCHT0   4160(AX)
 	ADDQ         $0x00000080, AX
 	ADDQ         $0x40, CX
 	ADDQ         $0x18, DX
@@ -4225,7 +4333,7 @@ unit:
 	RET
 
 // func int8Q2_KVNNI(y *float32, src *byte, scales *byte, x *int8, t *float32, blocks int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512F, AVX512VNNI, MMX+
 TEXT ·int8Q2_KVNNI(SB), NOSPLIT, $0-48
 	MOVQ         src+8(FP), AX
 	MOVQ         x+24(FP), CX
@@ -4296,6 +4404,8 @@ unit:
 	VMULPS.BCST      12(DX), Z4, Z4
 	VCVTDQ2PS        Z5, Z5
 	VFMADD231PS      Z5, Z4, Z1
+	PREFETCHT0       4096(AX)
+	PREFETCHT0       4160(AX)
 	ADDQ             $0x00000080, AX
 	ADDQ             $0x20, CX
 	ADDQ             $0x18, DX
@@ -4311,7 +4421,7 @@ unit:
 	RET
 
 // func int16Q2_KVNNI(y *float32, src *byte, scales *byte, x *int16, t *float32, blocks int)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·int16Q2_KVNNI(SB), NOSPLIT, $0-48
 	MOVQ         src+8(FP), AX
 	MOVQ         x+24(FP), CX
@@ -4406,6 +4516,8 @@ unit:
 	VMULPS.BCST      12(DX), Z4, Z4
 	VCVTDQ2PS        Z5, Z5
 	VFMADD231PS      Z5, Z4, Z1
+	PREFETCHT0       4096(AX)
+	PREFETCHT0       4160(AX)
 	ADDQ             $0x00000080, AX
 	ADDQ             $0x40, CX
 	ADDQ             $0x18, DX
@@ -4577,7 +4689,7 @@ DATA bytes04<>+28(SB)/4, $0x04040404
 GLOBL bytes04<>(SB), RODATA|NOPTR, $32
 
 // func int8Q3_KAVX2(y *float32, src *byte, scales *byte, x *int8, t *float32, blocks int)
-// Requires: AVX, AVX2, F16C, FMA3
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·int8Q3_KAVX2(SB), NOSPLIT, $0-48
 	MOVQ         src+8(FP), AX
 	MOVQ         x+24(FP), CX
@@ -4777,6 +4889,9 @@ unit:
 	VMULPS       Y7, Y5, Y5
 	VCVTDQ2PS    Y6, Y6
 	VFMADD231PS  Y6, Y5, Y3
+	PREFETCHT0   4096(AX)
+	PREFETCHT0   4160(AX)
+	PREFETCHT0   4224(AX)
 	ADDQ         $0x000000c0, AX
 	ADDQ         $0x20, CX
 	ADDQ         $0x18, DX
@@ -4793,7 +4908,7 @@ unit:
 	RET
 
 // func int16Q3_KAVX2(y *float32, src *byte, scales *byte, x *int16, t *float32, blocks int)
-// Requires: AVX, AVX2, F16C, FMA3
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·int16Q3_KAVX2(SB), NOSPLIT, $0-48
 	MOVQ         src+8(FP), AX
 	MOVQ         x+24(FP), CX
@@ -5056,6 +5171,9 @@ unit:
 	VMULPS       Y6, Y4, Y4
 	VCVTDQ2PS    Y5, Y5
 	VFMADD231PS  Y5, Y4, Y3
+	PREFETCHT0   4096(AX)
+	PREFETCHT0   4160(AX)
+	PREFETCHT0   4224(AX)
 	ADDQ         $0x000000c0, AX
 	ADDQ         $0x40, CX
 	ADDQ         $0x18, DX
@@ -5150,7 +5268,7 @@ unit:
 	RET
 
 // func int8Q3_KVNNI(y *float32, src *byte, scales *byte, x *int8, t *float32, blocks int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512F, AVX512VNNI, MMX+
 TEXT ·int8Q3_KVNNI(SB), NOSPLIT, $0-48
 	MOVQ         src+8(FP), AX
 	MOVQ         x+24(FP), CX
@@ -5222,6 +5340,9 @@ unit:
 	VMULPS.BCST   12(DX), Z4, Z4
 	VCVTDQ2PS     Z5, Z5
 	VFMADD231PS   Z5, Z4, Z2
+	PREFETCHT0    4096(AX)
+	PREFETCHT0    4160(AX)
+	PREFETCHT0    4224(AX)
 	ADDQ          $0x000000c0, AX
 	ADDQ          $0x20, CX
 	ADDQ          $0x18, DX
@@ -5237,7 +5358,7 @@ unit:
 	RET
 
 // func int16Q3_KVNNI(y *float32, src *byte, scales *byte, x *int16, t *float32, blocks int)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·int16Q3_KVNNI(SB), NOSPLIT, $0-48
 	MOVQ         src+8(FP), AX
 	MOVQ         x+24(FP), CX
@@ -5333,6 +5454,9 @@ unit:
 	VMULPS.BCST   12(DX), Z4, Z4
 	VCVTDQ2PS     Z5, Z5
 	VFMADD231PS   Z5, Z4, Z2
+	PREFETCHT0    4096(AX)
+	PREFETCHT0    4160(AX)
+	PREFETCHT0    4224(AX)
 	ADDQ          $0x000000c0, AX
 	ADDQ          $0x40, CX
 	ADDQ          $0x18, DX
@@ -5449,7 +5573,7 @@ unit:
 	RET
 
 // func int8Q4_KAVX2(y *float32, src *byte, scales *byte, x *int8, t *float32, blocks int)
-// Requires: AVX, AVX2, F16C, FMA3
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·int8Q4_KAVX2(SB), NOSPLIT, $0-48
 	MOVQ         src+8(FP), AX
 	MOVQ         x+24(FP), CX
@@ -5596,6 +5720,10 @@ unit:
 	VMULPS       Y6, Y5, Y5
 	VCVTDQ2PS    Y4, Y4
 	VFMADD231PS  Y4, Y5, Y2
+	PREFETCHT0   4096(AX)
+	PREFETCHT0   4160(AX)
+	PREFETCHT0   4224(AX)
+	PREFETCHT0   4288(AX)
 	ADDQ         $0x00000100, AX
 	ADDQ         $0x20, CX
 	ADDQ         $0x0c, DX
@@ -5612,7 +5740,7 @@ unit:
 	RET
 
 // func int16Q4_KAVX2(y *float32, src *byte, scales *byte, x *int16, t *float32, blocks int)
-// Requires: AVX, AVX2, F16C, FMA3
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·int16Q4_KAVX2(SB), NOSPLIT, $0-48
 	MOVQ         src+8(FP), AX
 	MOVQ         x+24(FP), CX
@@ -5822,6 +5950,10 @@ unit:
 	VMULPS       Y5, Y4, Y4
 	VCVTDQ2PS    Y3, Y3
 	VFMADD231PS  Y3, Y4, Y2
+	PREFETCHT0   4096(AX)
+	PREFETCHT0   4160(AX)
+	PREFETCHT0   4224(AX)
+	PREFETCHT0   4288(AX)
 	ADDQ         $0x00000100, AX
 	ADDQ         $0x40, CX
 	ADDQ         $0x0c, DX
@@ -5903,7 +6035,7 @@ unit:
 	RET
 
 // func int8Q4_KVNNI(y *float32, src *byte, scales *byte, x *int8, t *float32, blocks int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512F, AVX512VNNI, MMX+
 TEXT ·int8Q4_KVNNI(SB), NOSPLIT, $0-48
 	MOVQ         src+8(FP), AX
 	MOVQ         x+24(FP), CX
@@ -5957,6 +6089,10 @@ unit:
 	VMULPS.BCST      (DX), Z5, Z5
 	VCVTDQ2PS        Z4, Z4
 	VFMADD231PS      Z4, Z5, Z1
+	PREFETCHT0       4096(AX)
+	PREFETCHT0       4160(AX)
+	PREFETCHT0       4224(AX)
+	PREFETCHT0       4288(AX)
 	ADDQ             $0x00000100, AX
 	ADDQ             $0x20, CX
 	ADDQ             $0x0c, DX
@@ -5972,7 +6108,7 @@ unit:
 	RET
 
 // func int16Q4_KVNNI(y *float32, src *byte, scales *byte, x *int16, t *float32, blocks int)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·int16Q4_KVNNI(SB), NOSPLIT, $0-48
 	MOVQ         src+8(FP), AX
 	MOVQ         x+24(FP), CX
@@ -6050,6 +6186,10 @@ unit:
 	VMULPS.BCST      (DX), Z5, Z5
 	VCVTDQ2PS        Z4, Z4
 	VFMADD231PS      Z4, Z5, Z1
+	PREFETCHT0       4096(AX)
+	PREFETCHT0       4160(AX)
+	PREFETCHT0       4224(AX)
+	PREFETCHT0       4288(AX)
 	ADDQ             $0x00000100, AX
 	ADDQ             $0x40, CX
 	ADDQ             $0x0c, DX
@@ -6217,7 +6357,7 @@ unit:
 	RET
 
 // func int8Q5_KAVX2(y *float32, src *byte, scales *byte, x *int8, t *float32, blocks int)
-// Requires: AVX, AVX2, F16C, FMA3
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·int8Q5_KAVX2(SB), NOSPLIT, $0-48
 	MOVQ         src+8(FP), AX
 	MOVQ         x+24(FP), CX
@@ -6415,6 +6555,11 @@ unit:
 	VMULPS       Y7, Y6, Y6
 	VCVTDQ2PS    Y5, Y5
 	VFMADD231PS  Y5, Y6, Y3
+	PREFETCHT0   4096(AX)
+	PREFETCHT0   4160(AX)
+	PREFETCHT0   4224(AX)
+	PREFETCHT0   4288(AX)
+	PREFETCHT0   4352(AX)
 	ADDQ         $0x00000140, AX
 	ADDQ         $0x20, CX
 	ADDQ         $0x0c, DX
@@ -6431,7 +6576,7 @@ unit:
 	RET
 
 // func int16Q5_KAVX2(y *float32, src *byte, scales *byte, x *int16, t *float32, blocks int)
-// Requires: AVX, AVX2, F16C, FMA3
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·int16Q5_KAVX2(SB), NOSPLIT, $0-48
 	MOVQ         src+8(FP), AX
 	MOVQ         x+24(FP), CX
@@ -6692,6 +6837,11 @@ unit:
 	VMULPS       Y6, Y5, Y5
 	VCVTDQ2PS    Y4, Y4
 	VFMADD231PS  Y4, Y5, Y3
+	PREFETCHT0   4096(AX)
+	PREFETCHT0   4160(AX)
+	PREFETCHT0   4224(AX)
+	PREFETCHT0   4288(AX)
+	PREFETCHT0   4352(AX)
 	ADDQ         $0x00000140, AX
 	ADDQ         $0x40, CX
 	ADDQ         $0x0c, DX
@@ -6791,7 +6941,7 @@ unit:
 	RET
 
 // func int8Q5_KVNNI(y *float32, src *byte, scales *byte, x *int8, t *float32, blocks int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512F, AVX512VNNI, MMX+
 TEXT ·int8Q5_KVNNI(SB), NOSPLIT, $0-48
 	MOVQ         src+8(FP), AX
 	MOVQ         x+24(FP), CX
@@ -6863,6 +7013,11 @@ unit:
 	VMULPS.BCST      (DX), Z6, Z6
 	VCVTDQ2PS        Z5, Z5
 	VFMADD231PS      Z5, Z6, Z2
+	PREFETCHT0       4096(AX)
+	PREFETCHT0       4160(AX)
+	PREFETCHT0       4224(AX)
+	PREFETCHT0       4288(AX)
+	PREFETCHT0       4352(AX)
 	ADDQ             $0x00000140, AX
 	ADDQ             $0x20, CX
 	ADDQ             $0x0c, DX
@@ -6878,7 +7033,7 @@ unit:
 	RET
 
 // func int16Q5_KVNNI(y *float32, src *byte, scales *byte, x *int16, t *float32, blocks int)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·int16Q5_KVNNI(SB), NOSPLIT, $0-48
 	MOVQ         src+8(FP), AX
 	MOVQ         x+24(FP), CX
@@ -6974,6 +7129,11 @@ unit:
 	VMULPS.BCST      (DX), Z6, Z6
 	VCVTDQ2PS        Z5, Z5
 	VFMADD231PS      Z5, Z6, Z2
+	PREFETCHT0       4096(AX)
+	PREFETCHT0       4160(AX)
+	PREFETCHT0       4224(AX)
+	PREFETCHT0       4288(AX)
+	PREFETCHT0       4352(AX)
 	ADDQ             $0x00000140, AX
 	ADDQ             $0x40, CX
 	ADDQ             $0x0c, DX
@@ -7147,7 +7307,7 @@ DATA bytes30<>+28(SB)/4, $0x30303030
 GLOBL bytes30<>(SB), RODATA|NOPTR, $32
 
 // func int8Q6_KAVX2(y *float32, src *byte, scales *byte, x *int8, t *float32, blocks int)
-// Requires: AVX, AVX2, F16C, FMA3
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·int8Q6_KAVX2(SB), NOSPLIT, $0-48
 	MOVQ         src+8(FP), AX
 	MOVQ         x+24(FP), CX
@@ -7349,6 +7509,12 @@ unit:
 	VMULPS       Y7, Y5, Y5
 	VCVTDQ2PS    Y6, Y6
 	VFMADD231PS  Y6, Y5, Y3
+	PREFETCHT0   4096(AX)
+	PREFETCHT0   4160(AX)
+	PREFETCHT0   4224(AX)
+	PREFETCHT0   4288(AX)
+	PREFETCHT0   4352(AX)
+	PREFETCHT0   4416(AX)
 	ADDQ         $0x00000180, AX
 	ADDQ         $0x20, CX
 	ADDQ         $0x18, DX
@@ -7365,7 +7531,7 @@ unit:
 	RET
 
 // func int16Q6_KAVX2(y *float32, src *byte, scales *byte, x *int16, t *float32, blocks int)
-// Requires: AVX, AVX2, F16C, FMA3
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·int16Q6_KAVX2(SB), NOSPLIT, $0-48
 	MOVQ         src+8(FP), AX
 	MOVQ         x+24(FP), CX
@@ -7630,6 +7796,12 @@ unit:
 	VMULPS       Y6, Y4, Y4
 	VCVTDQ2PS    Y5, Y5
 	VFMADD231PS  Y5, Y4, Y3
+	PREFETCHT0   4096(AX)
+	PREFETCHT0   4160(AX)
+	PREFETCHT0   4224(AX)
+	PREFETCHT0   4288(AX)
+	PREFETCHT0   4352(AX)
+	PREFETCHT0   4416(AX)
 	ADDQ         $0x00000180, AX
 	ADDQ         $0x40, CX
 	ADDQ         $0x18, DX
@@ -7725,7 +7897,7 @@ unit:
 	RET
 
 // func int8Q6_KVNNI(y *float32, src *byte, scales *byte, x *int8, t *float32, blocks int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512F, AVX512VNNI, MMX+
 TEXT ·int8Q6_KVNNI(SB), NOSPLIT, $0-48
 	MOVQ         src+8(FP), AX
 	MOVQ         x+24(FP), CX
@@ -7798,6 +7970,12 @@ unit:
 	VMULPS.BCST   12(DX), Z4, Z4
 	VCVTDQ2PS     Z5, Z5
 	VFMADD231PS   Z5, Z4, Z2
+	PREFETCHT0    4096(AX)
+	PREFETCHT0    4160(AX)
+	PREFETCHT0    4224(AX)
+	PREFETCHT0    4288(AX)
+	PREFETCHT0    4352(AX)
+	PREFETCHT0    4416(AX)
 	ADDQ          $0x00000180, AX
 	ADDQ          $0x20, CX
 	ADDQ          $0x18, DX
@@ -7813,7 +7991,7 @@ unit:
 	RET
 
 // func int16Q6_KVNNI(y *float32, src *byte, scales *byte, x *int16, t *float32, blocks int)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·int16Q6_KVNNI(SB), NOSPLIT, $0-48
 	MOVQ         src+8(FP), AX
 	MOVQ         x+24(FP), CX
@@ -7910,6 +8088,12 @@ unit:
 	VMULPS.BCST   12(DX), Z4, Z4
 	VCVTDQ2PS     Z5, Z5
 	VFMADD231PS   Z5, Z4, Z2
+	PREFETCHT0    4096(AX)
+	PREFETCHT0    4160(AX)
+	PREFETCHT0    4224(AX)
+	PREFETCHT0    4288(AX)
+	PREFETCHT0    4352(AX)
+	PREFETCHT0    4416(AX)
 	ADDQ          $0x00000180, AX
 	ADDQ          $0x40, CX
 	ADDQ          $0x18, DX
@@ -8032,7 +8216,7 @@ DATA levels128<>+15(SB)/1, $0xf1
 GLOBL levels128<>(SB), RODATA|NOPTR, $16
 
 // func int8IQ4NLAVX2(y *float32, src *byte, scales *byte, x *int8, t *float32, blocks int)
-// Requires: AVX, AVX2, F16C, FMA3
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·int8IQ4NLAVX2(SB), NOSPLIT, $0-48
 	MOVQ           src+8(FP), AX
 	MOVQ           x+24(FP), CX
@@ -8202,6 +8386,10 @@ block:
 	VMULPS       Y7, Y6, Y6
 	VCVTDQ2PS    Y5, Y5
 	VFMADD231PS  Y5, Y6, Y3
+	PREFETCHT0   4096(AX)
+	PREFETCHT0   4160(AX)
+	PREFETCHT0   4224(AX)
+	PREFETCHT0   4288(AX)
 	ADDQ         $0x00000100, AX
 	ADDQ         $0x20, CX
 	ADDQ         $0x0c, DX
@@ -8233,7 +8421,7 @@ DATA levels0<>+15(SB)/1, $0x71
 GLOBL levels0<>(SB), RODATA|NOPTR, $16
 
 // func int16IQ4NLAVX2(y *float32, src *byte, scales *byte, x *int16, t *float32, blocks int)
-// Requires: AVX, AVX2, F16C, FMA3
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·int16IQ4NLAVX2(SB), NOSPLIT, $0-48
 	MOVQ           src+8(FP), AX
 	MOVQ           x+24(FP), CX
@@ -8434,6 +8622,10 @@ block:
 	VMULPS       Y6, Y5, Y5
 	VCVTDQ2PS    Y4, Y4
 	VFMADD231PS  Y4, Y5, Y3
+	PREFETCHT0   4096(AX)
+	PREFETCHT0   4160(AX)
+	PREFETCHT0   4224(AX)
+	PREFETCHT0   4288(AX)
 	ADDQ         $0x00000100, AX
 	ADDQ         $0x40, CX
 	ADDQ         $0x0c, DX
@@ -8502,7 +8694,7 @@ block:
 	RET
 
 // func int8IQ4NLVNNI(y *float32, src *byte, scales *byte, x *int8, t *float32, blocks int)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·int8IQ4NLVNNI(SB), NOSPLIT, $0-48
 	MOVQ            src+8(FP), AX
 	MOVQ            x+24(FP), CX
@@ -8551,6 +8743,10 @@ block:
 	VMULPS.BCST   (DX), Z4, Z4
 	VCVTDQ2PS     Z3, Z3
 	VFMADD231PS   Z3, Z4, Z2
+	PREFETCHT0    4096(AX)
+	PREFETCHT0    4160(AX)
+	PREFETCHT0    4224(AX)
+	PREFETCHT0    4288(AX)
 	ADDQ          $0x00000100, AX
 	ADDQ          $0x20, CX
 	ADDQ          $0x0c, DX
@@ -8563,7 +8759,7 @@ block:
 	RET
 
 // func int16IQ4NLVNNI(y *float32, src *byte, scales *byte, x *int16, t *float32, blocks int)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·int16IQ4NLVNNI(SB), NOSPLIT, $0-48
 	MOVQ            src+8(FP), AX
 	MOVQ            x+24(FP), CX
@@ -8636,6 +8832,10 @@ block:
 	VMULPS.BCST   (DX), Z4, Z4
 	VCVTDQ2PS     Z3, Z3
 	VFMADD231PS   Z3, Z4, Z2
+	PREFETCHT0    4096(AX)
+	PREFETCHT0    4160(AX)
+	PREFETCHT0    4224(AX)
+	PREFETCHT0    4288(AX)
 	ADDQ          $0x00000100, AX
 	ADDQ          $0x40, CX
 	ADDQ          $0x0c, DX
@@ -8750,7 +8950,7 @@ unit:
 	RET
 
 // func int8IQ4XSAVX2(y *float32, src *byte, scales *byte, x *int8, t *float32, blocks int)
-// Requires: AVX, AVX2, F16C, FMA3
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·int8IQ4XSAVX2(SB), NOSPLIT, $0-48
 	MOVQ           src+8(FP), AX
 	MOVQ           x+24(FP), CX
@@ -8930,6 +9130,10 @@ unit:
 	VMULPS       Y7, Y6, Y6
 	VCVTDQ2PS    Y5, Y5
 	VFMADD231PS  Y5, Y6, Y3
+	PREFETCHT0   4096(AX)
+	PREFETCHT0   4160(AX)
+	PREFETCHT0   4224(AX)
+	PREFETCHT0   4288(AX)
 	ADDQ         $0x00000100, AX
 	ADDQ         $0x20, CX
 	ADDQ         $0x0c, DX
@@ -8946,7 +9150,7 @@ unit:
 	RET
 
 // func int16IQ4XSAVX2(y *float32, src *byte, scales *byte, x *int16, t *float32, blocks int)
-// Requires: AVX, AVX2, F16C, FMA3
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·int16IQ4XSAVX2(SB), NOSPLIT, $0-48
 	MOVQ           src+8(FP), AX
 	MOVQ           x+24(FP), CX
@@ -9157,6 +9361,10 @@ unit:
 	VMULPS       Y6, Y5, Y5
 	VCVTDQ2PS    Y4, Y4
 	VFMADD231PS  Y4, Y5, Y3
+	PREFETCHT0   4096(AX)
+	PREFETCHT0   4160(AX)
+	PREFETCHT0   4224(AX)
+	PREFETCHT0   4288(AX)
 	ADDQ         $0x00000100, AX
 	ADDQ         $0x40, CX
 	ADDQ         $0x0c, DX
@@ -9238,7 +9446,7 @@ unit:
 	RET
 
 // func int8IQ4XSVNNI(y *float32, src *byte, scales *byte, x *int8, t *float32, blocks int)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·int8IQ4XSVNNI(SB), NOSPLIT, $0-48
 	MOVQ            src+8(FP), AX
 	MOVQ            x+24(FP), CX
@@ -9294,6 +9502,10 @@ unit:
 	VMULPS.BCST   (DX), Z5, Z5
 	VCVTDQ2PS     Z4, Z4
 	VFMADD231PS   Z4, Z5, Z2
+	PREFETCHT0    4096(AX)
+	PREFETCHT0    4160(AX)
+	PREFETCHT0    4224(AX)
+	PREFETCHT0    4288(AX)
 	ADDQ          $0x00000100, AX
 	ADDQ          $0x20, CX
 	ADDQ          $0x0c, DX
@@ -9309,7 +9521,7 @@ unit:
 	RET
 
 // func int16IQ4XSVNNI(y *float32, src *byte, scales *byte, x *int16, t *float32, blocks int)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·int16IQ4XSVNNI(SB), NOSPLIT, $0-48
 	MOVQ            src+8(FP), AX
 	MOVQ            x+24(FP), CX
@@ -9389,6 +9601,10 @@ unit:
 	VMULPS.BCST   (DX), Z5, Z5
 	VCVTDQ2PS     Z4, Z4
 	VFMADD231PS   Z4, Z5, Z2
+	PREFETCHT0    4096(AX)
+	PREFETCHT0    4160(AX)
+	PREFETCHT0    4224(AX)
+	PREFETCHT0    4288(AX)
 	ADDQ          $0x00000100, AX
 	ADDQ          $0x40, CX
 	ADDQ          $0x0c, DX

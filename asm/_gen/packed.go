@@ -473,6 +473,11 @@ func unpackPacked(f packing, wide bool) {
 	}, func() {})
 }
 
+// codesAhead is how far ahead mulPacked asks for codes, in bytes. Processors follow a
+// stream by themselves, but not beyond a page of 4096 bytes. It gained a seventh where
+// two threads read codes of 4 or 6 bits; half and twice as much gained less.
+const codesAhead = 4096
+
 // mulPacked writes the kernel that multiplies a panel, unpacked on the way, with
 // one column of activations of so many bits.
 //
@@ -561,6 +566,9 @@ func mulPacked(f packing, wide bool, bits int) {
 				VCVTDQ2PS(dot, dot)
 				VFMADD231PS(dot, product, sums[h])
 			}
+		}
+		for i := 0; i < f.bytesOfUnit(); i += 64 {
+			PREFETCHT0(Mem{Base: src, Disp: codesAhead + i})
 		}
 		ADDQ(U32(uint32(f.bytesOfUnit())), src)
 		ADDQ(Imm(uint64(32*size)), x)
