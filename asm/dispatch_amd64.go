@@ -331,6 +331,13 @@ func quantizeInt8(q []int8, scales []float32, sums []int32, x []float32) {
 		quantizeGeneric(q, scales, sums, x, limitInt8)
 		return
 	}
+	if n := len(x) &^ (16*QuantBlock - 1); n > 0 && level >= AVX512 {
+		quantizeInt8AVX512(&q[0], &scales[0], &sums[0], &x[0], n/QuantBlock)
+		if n == len(x) {
+			return
+		}
+		q, scales, sums, x = q[n:], scales[n/QuantBlock:], sums[n/16:], x[n:]
+	}
 	quantizeInt8AVX2(&q[0], &scales[0], &sums[0], &x[0], len(x)/QuantBlock)
 }
 
@@ -338,6 +345,13 @@ func quantizeInt16(q []int16, scales []float32, sums []int32, x []float32) {
 	if level < AVX2 {
 		quantizeGeneric(q, scales, sums, x, limitInt16)
 		return
+	}
+	if n := len(x) &^ (16*QuantBlock - 1); n > 0 && level >= AVX512 {
+		quantizeInt16AVX512(&q[0], &scales[0], &sums[0], &x[0], n/QuantBlock)
+		if n == len(x) {
+			return
+		}
+		q, scales, sums, x = q[n:], scales[n/QuantBlock:], sums[n/16:], x[n:]
 	}
 	quantizeInt16AVX2(&q[0], &scales[0], &sums[0], &x[0], len(x)/QuantBlock)
 }

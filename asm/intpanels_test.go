@@ -255,7 +255,7 @@ func testQuantize[T int8 | int16](t *testing.T, limit float32, quantize func([]T
 	eachLevel(t, func(t *testing.T) {
 		blocks := func(name string, f func(r *rand.Rand) float32) {
 			r := rand.New(rand.NewPCG(41, 42))
-			for n := 0; n <= 7*QuantBlock; n += QuantBlock {
+			for n := 0; n <= 35*QuantBlock; n += QuantBlock { // kernels take up to 16 blocks at a time
 				x := fill(t, r, n, f)
 				want, got := make([]T, n), guardedInts[T](t, n)
 				wantScales, scales := make([]float32, n/QuantBlock), guarded(t, n/QuantBlock)

@@ -202,6 +202,16 @@ func transposeAVX512(dst *float32, src *float32, stride int, n int)
 //go:noescape
 func q8AVX512(dst *float32, src *byte, blocks int)
 
+// quantizeInt8AVX512 quantises blocks of 32 elements, a multiple of 16 of them; see quantizeGeneric.
+//
+//go:noescape
+func quantizeInt8AVX512(q *int8, scales *float32, sums *int32, x *float32, blocks int)
+
+// quantizeInt16AVX512 quantises blocks of 32 elements, a multiple of 16 of them; see quantizeGeneric.
+//
+//go:noescape
+func quantizeInt16AVX512(q *int16, scales *float32, sums *int32, x *float32, blocks int)
+
 // int8x16x1AVX2 multiplies a panel of 16 rows with 1 column(s); see mulIntGeneric.
 //
 //go:noescape

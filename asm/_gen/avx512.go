@@ -24,6 +24,8 @@ func avx512(c expConstants) {
 	siluMulAVX512(c)
 	transposeAVX512()
 	q8AVX512()
+	quantizeAVX512(8)
+	quantizeAVX512(16)
 }
 
 // panelsAVX512 writes the float32 matrix kernel for a fixed number of 16-row
