@@ -20,6 +20,8 @@ func available() []Level {
 // Pause tells the processor that the caller spins on memory.
 func Pause() { pause() }
 
+func prefetch(*byte, int) {}
+
 // The kernels of one panel by their number of columns, less one.
 var panels16NEON = []panelKernel{
 	panels16x1NEON, panels16x2NEON, panels16x3NEON, panels16x4NEON, panels16x5NEON, panels16x6NEON,

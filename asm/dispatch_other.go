@@ -8,6 +8,8 @@ func available() []Level { return []Level{Generic} }
 // nothing.
 func Pause() {}
 
+func prefetch(*byte, int) {}
+
 func mulPanels(y []float32, ys int, w []float32, ws int, x []float32, xs int, k, panels, cols int, add bool) {
 	mulPanelsGeneric(y, ys, w, ws, x, xs, k, panels, cols, add)
 }

@@ -92,6 +92,11 @@ func transposeAVX2(dst *float32, src *float32, stride int, n int)
 // pause tells the processor that the caller spins.
 func pause()
 
+// prefetch asks for lines of 64 bytes.
+//
+//go:noescape
+func prefetch(p *byte, lines int)
+
 // panels16x1AVX512 multiplies 1 panel(s) of 16 rows with 1 column(s): a register holds 16 sums, acc[p][c] = fma(w[p*ws+16*i:][:16], x[c*xs+i], acc[p][c]) for i < k; see mulPanelsGeneric.
 //
 //go:noescape

@@ -1088,6 +1088,19 @@ TEXT ·pause(SB), NOSPLIT, $0
 	PAUSE
 	RET
 
+// func prefetch(p *byte, lines int)
+// Requires: MMX+
+TEXT ·prefetch(SB), NOSPLIT, $0-16
+	MOVQ p+0(FP), AX
+	MOVQ lines+8(FP), CX
+
+loop:
+	PREFETCHT1 (AX)
+	ADDQ       $0x40, AX
+	DECQ       CX
+	JNZ        loop
+	RET
+
 // func panels16x1AVX512(y *float32, ys int, w *float32, ws int, x *float32, xs int, k int, add bool)
 // Requires: AVX, AVX512F
 TEXT ·panels16x1AVX512(SB), NOSPLIT, $0-57

@@ -123,8 +123,10 @@ type Runner struct {
 	logitsWidth int
 	logitSpans  []int // first row of logits of each span, and the end
 
-	freePages []*tensor.Page
-	closed    bool
+	freePages  []*tensor.Page
+	sparePages []*tensor.Page // never used so far
+	pagesMade  int
+	closed     bool
 }
 
 // NewRunner starts a runner's threads. Close ends them.
@@ -477,11 +479,22 @@ func (r *Runner) newPage() *tensor.Page {
 		p.Refs = 1
 		return p
 	}
-	c := &r.model.config
-	p := tensor.NewPage(tensor.PageShape{Heads: c.KVHeads, Dim: c.HeadDim, Type: r.options.KV})
+	if len(r.sparePages) == 0 {
+		// As many as there are, so that long texts come to have large pieces.
+		c := &r.model.config
+		shape := tensor.PageShape{Heads: c.KVHeads, Dim: c.HeadDim, Type: r.options.KV}
+		r.sparePages = tensor.NewPages(shape, max(1, min(r.pagesMade, maxPagesBytes/shape.Bytes())))
+		r.pagesMade += len(r.sparePages)
+	}
+	last := len(r.sparePages) - 1
+	p := r.sparePages[last]
+	r.sparePages = r.sparePages[:last]
 	p.Refs = 1
 	return p
 }
+
+// maxPagesBytes is how much memory is allocated for keys and values at a time, at most.
+const maxPagesBytes = 32 << 20
 
 func (r *Runner) release(p *tensor.Page) {
 	p.Refs--

@@ -94,7 +94,7 @@ func (a *Arena) Close() error {
 // pages where the system has them and the slice is not small: rows of activations
 // lie pages apart, and a product that goes from row to row would wait for the
 // translation of addresses, which made prompts a fifth slower.
-func MakeBuffer[T int8 | int16 | int32 | float32 | asm.Term](n int) []T {
+func MakeBuffer[T int8 | int16 | uint16 | int32 | float32 | asm.Term](n int) []T {
 	const page, large = 2 << 20, 512 << 10
 	var zero T
 	size := n * int(unsafe.Sizeof(zero))

@@ -72,16 +72,39 @@ type PageShape struct {
 // valuePanels is the number of 16-lane panels that a head's values fill.
 func (s PageShape) valuePanels() int { return (s.Dim + asm.Rows - 1) / asm.Rows }
 
-// NewPage allocates an empty page.
-func NewPage(s PageShape) *Page {
-	p := &Page{shape: s}
-	keys, values := s.Heads*PageLen*s.Dim, s.Heads*PageLen*s.valuePanels()*asm.Rows
+// floats is how many numbers a page's keys and its values are.
+func (s PageShape) floats() (keys, values int) {
+	return s.Heads * PageLen * s.Dim, s.Heads * PageLen * s.valuePanels() * asm.Rows
+}
+
+// Bytes is the memory of a page.
+func (s PageShape) Bytes() int {
+	keys, values := s.floats()
 	if s.Type == KVFloat16 {
-		p.halfKeys, p.halfValues = make([]uint16, keys), make([]uint16, values)
-	} else {
-		p.keys, p.values = make([]float32, keys), make([]float32, values)
+		return 2 * (keys + values)
 	}
-	return p
+	return 4 * (keys + values)
+}
+
+// NewPages allocates some empty pages side by side, in huge pages of the system if
+// that is worthwhile: a token of a long text reads parts of all of them.
+func NewPages(s PageShape, n int) []*Page {
+	pages := make([]*Page, n)
+	keys, values := s.floats()
+	if s.Type == KVFloat16 {
+		all := MakeBuffer[uint16](n * (keys + values))
+		for i := range pages {
+			both := all[i*(keys+values):][:keys+values]
+			pages[i] = &Page{shape: s, halfKeys: both[:keys:keys], halfValues: both[keys:]}
+		}
+		return pages
+	}
+	all := MakeBuffer[float32](n * (keys + values))
+	for i := range pages {
+		both := all[i*(keys+values):][:keys+values]
+		pages[i] = &Page{shape: s, keys: both[:keys:keys], values: both[keys:]}
+	}
+	return pages
 }
 
 // CopyFrom makes p a copy of another page of the same shape.
@@ -168,6 +191,25 @@ func (p *Page) putValues(s *AttentionScratch, slot, n int, values []float32, vs 
 		}
 	}
 	return most
+}
+
+// prefetchKeys and prefetchValues ask for what headKeys and headValues will read.
+func (p *Page) prefetchKeys(head int) {
+	from, n := head*PageLen*p.shape.Dim, PageLen*p.shape.Dim
+	if p.shape.Type == KVFloat32 {
+		asm.Prefetch(p.keys[from:][:n])
+	} else {
+		asm.Prefetch(p.halfKeys[from:][:n])
+	}
+}
+
+func (p *Page) prefetchValues(head, panel, panels int) {
+	from, n := (head*p.shape.valuePanels()+panel)*PageLen*asm.Rows, panels*PageLen*asm.Rows
+	if p.shape.Type == KVFloat32 {
+		asm.Prefetch(p.values[from:][:n])
+	} else {
+		asm.Prefetch(p.halfValues[from:][:n])
+	}
 }
 
 // headKeys are the first panels of a head's keys, as float32.
@@ -272,6 +314,9 @@ func Attend(s *AttentionScratch, q Queries, pages []*Page, head int, softmax Sof
 func (q *Queries) Score(s *AttentionScratch, scores []float32, pages []*Page, head, from, to int) {
 	dim, stride, first := pages[0].shape.Dim, q.ScoreStride(), q.first()
 	for page := from; page < to; page++ {
+		if page+1 < to {
+			pages[page+1].prefetchKeys(head)
+		}
 		at := page * PageLen
 		panels := (min(PageLen, q.longest()-at) + asm.Rows - 1) / asm.Rows
 		keys := pages[page].headKeys(s, head, panels)
@@ -361,6 +406,9 @@ func (v *valueSums) add(c, n, from, to, step int) {
 		slot := i % PageLen
 		count := min(PageLen-slot, to-i)
 		longest := count + step*(n-1)
+		if i+count < to {
+			v.pages[i/PageLen+1].prefetchValues(v.head, v.panel, v.panels)
+		}
 		values := v.pages[i/PageLen].headValues(v.scratch, v.head, v.panel, v.panels, slot, longest)
 		if step > 0 {
 			asm.MulStairs(sums, width, values, PageLen*asm.Rows, scores[i-v.first:], v.stride, count, v.panels, n, true)

@@ -24,7 +24,7 @@ func newCache(r *rand.Rand, s PageShape, n int) *cache {
 		c.keys = append(c.keys, randomFloats(r, s.Heads*s.Dim))
 		c.values = append(c.values, randomFloats(r, s.Heads*s.Dim))
 		if pos%PageLen == 0 {
-			c.pages = append(c.pages, NewPage(s))
+			c.pages = append(c.pages, NewPages(s, 1)[0])
 		}
 		put(c.pages[pos/PageLen], pos%PageLen, c.keys[pos], c.values[pos])
 	}
@@ -189,7 +189,7 @@ func TestAttendFloat16(t *testing.T) {
 				}
 				wide := make([]*Page, len(c.pages))
 				for i := range wide {
-					wide[i] = NewPage(PageShape{Heads: 2, Dim: dim})
+					wide[i] = NewPages(PageShape{Heads: 2, Dim: dim}, 1)[0]
 				}
 				for pos := range n {
 					put(wide[pos/PageLen], pos%PageLen, c.keys[pos], c.values[pos])
@@ -217,13 +217,13 @@ func TestPutInRuns(t *testing.T) {
 			shape := PageShape{Heads: 2, Dim: dim, Type: typ}
 			stride := 2*dim + 3
 			keys, values := randomFloats(r, PageLen*stride), randomFloats(r, PageLen*stride)
-			want := NewPage(shape)
+			want := NewPages(shape, 1)[0]
 			for i := range PageLen {
 				require.True(t, put(want, i, keys[i*stride:][:2*dim], values[i*stride:][:2*dim]))
 			}
 			var scratch AttentionScratch
 			for range 20 {
-				got := NewPage(shape)
+				got := NewPages(shape, 1)[0]
 				for i := 0; i < PageLen; {
 					n := min(1+r.IntN(40), PageLen-i)
 					from, to := i*stride, (i+n-1)*stride+2*dim
@@ -240,7 +240,7 @@ func TestPutInRuns(t *testing.T) {
 func TestPutReportsOverflow(t *testing.T) {
 	const dim = 18
 	for _, typ := range []KVType{KVFloat32, KVFloat16} {
-		p := NewPage(PageShape{Heads: 2, Dim: dim, Type: typ})
+		p := NewPages(PageShape{Heads: 2, Dim: dim, Type: typ}, 1)[0]
 		for _, n := range []int{1, 16, 23} {
 			for _, i := range []int{0, 17, 2*dim - 1, (n-1)*2*dim + 5, n*2*dim - 1} {
 				for what := range 2 {
@@ -281,7 +281,7 @@ func testPageCopy(t *testing.T, typ KVType) {
 	r := rand.New(rand.NewPCG(1, 1))
 	shape := PageShape{Heads: 2, Dim: 10, Type: typ}
 	c := newCache(r, shape, PageLen)
-	p := NewPage(shape)
+	p := NewPages(shape, 1)[0]
 	p.CopyFrom(c.pages[0])
 	q, want, got := randomFloats(r, 10), make([]float32, 10), make([]float32, 10)
 	Attend(new(AttentionScratch), Queries{Q: q, Out: want, N: 1, Len: PageLen}, c.pages, 1, Softmax{Scale: 1})

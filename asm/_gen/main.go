@@ -44,6 +44,7 @@ func main() {
 	axpyAVX2()
 	transposeAVX2()
 	pauseAMD64()
+	prefetchAMD64()
 	avx512(c)
 	integers()
 	attention(c)
@@ -544,5 +545,19 @@ func pauseAMD64() {
 	TEXT("pause", NOSPLIT, "func()")
 	Doc("pause tells the processor that the caller spins.")
 	PAUSE()
+	RET()
+}
+
+// prefetchAMD64 asks for cache lines from p on, for the level-2 cache.
+func prefetchAMD64() {
+	TEXT("prefetch", NOSPLIT, "func(p *byte, lines int)")
+	Pragma("noescape")
+	Doc("prefetch asks for lines of 64 bytes.")
+	p, lines := Load(Param("p"), GP64()), Load(Param("lines"), GP64())
+	Label("loop")
+	PREFETCHT1(Mem{Base: p})
+	ADDQ(Imm(64), p)
+	DECQ(lines)
+	JNZ(LabelRef("loop"))
 	RET()
 }
