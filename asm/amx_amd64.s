@@ -12,7 +12,7 @@ TEXT ·enabledState(SB), NOSPLIT, $0-4
 	RET
 
 // func int8AMX(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int8, xs int, t *float32, ts int, blocks int, sub int, turns int, cols int, config *byte, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·int8AMX(SB), $35000-129
 	LEAQ 183(SP), BX
 	ANDQ $-64, BX
@@ -342,11 +342,47 @@ affine_zero:
 	VPXORD Z25, Z25, Z25
 
 affine_begin:
-	MOVQ 8(SP), R11
-	MOVQ 16(SP), R12
-	MOVQ 32(SP), DX
-	MOVQ blocks+88(FP), AX
-	MOVQ AX, 112(SP)
+	MOVQ       (SP), DX
+	PREFETCHT0 128(DX)
+	PREFETCHT0 192(DX)
+	ADDQ       R15, DX
+	PREFETCHT0 128(DX)
+	PREFETCHT0 192(DX)
+	ADDQ       R15, DX
+	PREFETCHT0 128(DX)
+	PREFETCHT0 192(DX)
+	ADDQ       R15, DX
+	PREFETCHT0 128(DX)
+	PREFETCHT0 192(DX)
+	ADDQ       R15, DX
+	PREFETCHT0 128(DX)
+	PREFETCHT0 192(DX)
+	ADDQ       R15, DX
+	PREFETCHT0 128(DX)
+	PREFETCHT0 192(DX)
+	ADDQ       R15, DX
+	PREFETCHT0 128(DX)
+	PREFETCHT0 192(DX)
+	ADDQ       R15, DX
+	PREFETCHT0 128(DX)
+	PREFETCHT0 192(DX)
+	ADDQ       R15, DX
+	PREFETCHT0 128(DX)
+	PREFETCHT0 192(DX)
+	ADDQ       R15, DX
+	PREFETCHT0 128(DX)
+	PREFETCHT0 192(DX)
+	ADDQ       R15, DX
+	PREFETCHT0 128(DX)
+	PREFETCHT0 192(DX)
+	ADDQ       R15, DX
+	PREFETCHT0 128(DX)
+	PREFETCHT0 192(DX)
+	MOVQ       8(SP), R11
+	MOVQ       16(SP), R12
+	MOVQ       32(SP), DX
+	MOVQ       blocks+88(FP), AX
+	MOVQ       AX, 112(SP)
 
 affine_block:
 	VMOVUPS (R11), Z1
@@ -667,10 +703,46 @@ plain_zero:
 	VPXORD Z25, Z25, Z25
 
 plain_begin:
-	MOVQ 8(SP), R11
-	MOVQ 32(SP), DX
-	MOVQ blocks+88(FP), AX
-	MOVQ AX, 112(SP)
+	MOVQ       (SP), DX
+	PREFETCHT0 128(DX)
+	PREFETCHT0 192(DX)
+	ADDQ       R15, DX
+	PREFETCHT0 128(DX)
+	PREFETCHT0 192(DX)
+	ADDQ       R15, DX
+	PREFETCHT0 128(DX)
+	PREFETCHT0 192(DX)
+	ADDQ       R15, DX
+	PREFETCHT0 128(DX)
+	PREFETCHT0 192(DX)
+	ADDQ       R15, DX
+	PREFETCHT0 128(DX)
+	PREFETCHT0 192(DX)
+	ADDQ       R15, DX
+	PREFETCHT0 128(DX)
+	PREFETCHT0 192(DX)
+	ADDQ       R15, DX
+	PREFETCHT0 128(DX)
+	PREFETCHT0 192(DX)
+	ADDQ       R15, DX
+	PREFETCHT0 128(DX)
+	PREFETCHT0 192(DX)
+	ADDQ       R15, DX
+	PREFETCHT0 128(DX)
+	PREFETCHT0 192(DX)
+	ADDQ       R15, DX
+	PREFETCHT0 128(DX)
+	PREFETCHT0 192(DX)
+	ADDQ       R15, DX
+	PREFETCHT0 128(DX)
+	PREFETCHT0 192(DX)
+	ADDQ       R15, DX
+	PREFETCHT0 128(DX)
+	PREFETCHT0 192(DX)
+	MOVQ       8(SP), R11
+	MOVQ       32(SP), DX
+	MOVQ       blocks+88(FP), AX
+	MOVQ       AX, 112(SP)
 
 plain_block:
 	VMOVUPS (R11), Z1
@@ -888,7 +960,7 @@ end:
 	RET
 
 // func int16AMX(y *float32, ys int, w *byte, ws int, s *float32, m *float32, ss int, x *int16, xs int, t *float32, ts int, blocks int, sub int, turns int, cols int, config *byte, add bool)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VBMI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, MMX+
 TEXT ·int16AMX(SB), $26808-129
 	LEAQ 183(SP), BX
 	ANDQ $-64, BX
@@ -1186,11 +1258,43 @@ affine_zero:
 	VPXORD Z16, Z16, Z16
 
 affine_begin:
-	MOVQ 8(SP), R11
-	MOVQ 16(SP), R12
-	MOVQ 32(SP), DX
-	MOVQ blocks+88(FP), AX
-	MOVQ AX, 112(SP)
+	MOVQ       (SP), DX
+	PREFETCHT0 64(DX)
+	ADDQ       R15, DX
+	PREFETCHT0 64(DX)
+	ADDQ       R15, DX
+	PREFETCHT0 64(DX)
+	ADDQ       R15, DX
+	PREFETCHT0 64(DX)
+	ADDQ       R15, DX
+	PREFETCHT0 64(DX)
+	ADDQ       R15, DX
+	PREFETCHT0 64(DX)
+	ADDQ       R15, DX
+	PREFETCHT0 64(DX)
+	ADDQ       R15, DX
+	PREFETCHT0 64(DX)
+	ADDQ       R15, DX
+	PREFETCHT0 64(DX)
+	ADDQ       R15, DX
+	PREFETCHT0 64(DX)
+	ADDQ       R15, DX
+	PREFETCHT0 64(DX)
+	ADDQ       R15, DX
+	PREFETCHT0 64(DX)
+	ADDQ       R15, DX
+	PREFETCHT0 64(DX)
+	ADDQ       R15, DX
+	PREFETCHT0 64(DX)
+	ADDQ       R15, DX
+	PREFETCHT0 64(DX)
+	ADDQ       R15, DX
+	PREFETCHT0 64(DX)
+	MOVQ       8(SP), R11
+	MOVQ       16(SP), R12
+	MOVQ       32(SP), DX
+	MOVQ       blocks+88(FP), AX
+	MOVQ       AX, 112(SP)
 
 affine_block:
 	VMOVUPS (R11), Z17
@@ -1476,10 +1580,42 @@ plain_zero:
 	VPXORD Z16, Z16, Z16
 
 plain_begin:
-	MOVQ 8(SP), R11
-	MOVQ 32(SP), DX
-	MOVQ blocks+88(FP), AX
-	MOVQ AX, 112(SP)
+	MOVQ       (SP), DX
+	PREFETCHT0 64(DX)
+	ADDQ       R15, DX
+	PREFETCHT0 64(DX)
+	ADDQ       R15, DX
+	PREFETCHT0 64(DX)
+	ADDQ       R15, DX
+	PREFETCHT0 64(DX)
+	ADDQ       R15, DX
+	PREFETCHT0 64(DX)
+	ADDQ       R15, DX
+	PREFETCHT0 64(DX)
+	ADDQ       R15, DX
+	PREFETCHT0 64(DX)
+	ADDQ       R15, DX
+	PREFETCHT0 64(DX)
+	ADDQ       R15, DX
+	PREFETCHT0 64(DX)
+	ADDQ       R15, DX
+	PREFETCHT0 64(DX)
+	ADDQ       R15, DX
+	PREFETCHT0 64(DX)
+	ADDQ       R15, DX
+	PREFETCHT0 64(DX)
+	ADDQ       R15, DX
+	PREFETCHT0 64(DX)
+	ADDQ       R15, DX
+	PREFETCHT0 64(DX)
+	ADDQ       R15, DX
+	PREFETCHT0 64(DX)
+	ADDQ       R15, DX
+	PREFETCHT0 64(DX)
+	MOVQ       8(SP), R11
+	MOVQ       32(SP), DX
+	MOVQ       blocks+88(FP), AX
+	MOVQ       AX, 112(SP)
 
 plain_block:
 	VMOVUPS (R11), Z17

@@ -423,6 +423,9 @@ func intAMX(bits, panels, cols int) {
 			}
 		}
 		Label(at("begin"))
+		// The outputs of the next turn are asked for now.
+		MOVQ(y, term)
+		walk(term, ys, sums, func(m Mem, _ VecVirtual) { PREFETCHT0(m.Offset(64 * panels)) })
 		MOVQ(s, scale)
 		if kind == "affine" {
 			MOVQ(m, minima)
