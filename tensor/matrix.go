@@ -378,6 +378,11 @@ const (
 	serialWork = 1 << 15
 	itemCols   = 96
 
+	// Small matrices are unpacked by each worker for columns of its own, which
+	// stay in its cache from one product to the next (see Pool).
+	chunkCols    = 192
+	chunkWeights = 1 << 21
+
 	quantizeWork = 1 << 13 // elements of an item that quantises
 	quantizeCols = 16      // its columns, where there are many (see asm.MakeTerms)
 )
@@ -399,6 +404,9 @@ func split(p Product, n, workers int, ints bool) mulPart {
 	part := mulPart{Product: p, panels: 1, cols: n}
 	if p.W.Type == F32 {
 		part.cols = min(n, itemCols)
+	}
+	if chunks := min(workers, n/chunkCols); ints && chunks > 1 && p.W.Rows*p.W.Cols <= chunkWeights {
+		part.cols = ((n+chunks-1)/chunks + 47) / 48 * 48 // whole groups of kernels' columns
 	}
 	group := tilePanels
 	if ints && n > 1 {

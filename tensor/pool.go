@@ -19,22 +19,23 @@ type Job interface {
 // item computes must not depend on who computes it: then results do not depend
 // on the size of the pool.
 //
-// Items are dealt one at a time from an atomic counter. A worker that the
-// operating system has descheduled delays a job only by the item it holds, and
-// a worker that comes late finds nothing left; nobody waits for a barrier that
-// all must reach. Between jobs workers spin for some tens of microseconds and
-// then sleep.
+// Each worker has a share of a job's items, the same part of all jobs, so that
+// what one job wrote is often in the nearest cache of who reads it in the next. It
+// claims items of its share one at a time, and then of others' shares. So a worker
+// that the operating system has descheduled delays a job only by the item it
+// holds, and a worker that comes late finds nothing left; nobody waits for a
+// barrier that all must reach. Between jobs workers spin for some tens of
+// microseconds and then sleep.
 type Pool struct {
-	// state is the generation of the job in the upper half and the number of
-	// items not yet claimed in the lower: one compare-and-swap claims an item
-	// of exactly the job that was looked at.
-	state atomic.Uint64
-	_     [56]byte // workers poll state; keep done off its cache line
-	done  atomic.Int64
-	_     [56]byte
+	// published counts jobs. Workers poll it; keep what is written meanwhile off its
+	// cache line.
+	published atomic.Uint32
+	_         [60]byte
+	done      atomic.Int64
+	_         [56]byte
 
-	job   Job // valid while items of it are unclaimed or unfinished
-	items int
+	job    Job // valid while items of it are unclaimed or unfinished
+	shares []share
 
 	size     int
 	closed   atomic.Bool
@@ -43,11 +44,20 @@ type Pool struct {
 	workers  sync.WaitGroup
 }
 
+// A share is the number of a job in the upper half and the number of items not yet
+// claimed in the lower: one compare-and-swap claims an item of exactly the job that
+// was looked at.
+type share struct {
+	state atomic.Uint64
+	end   int // the item behind the share
+	_     [48]byte
+}
+
 // NewPool starts a pool of the given size, the calling goroutine included:
 // size-1 goroutines that live until Close. A size below 1 counts as 1.
 func NewPool(size int) *Pool {
 	size = max(size, 1)
-	p := &Pool{size: size, wake: make(chan struct{}, size)}
+	p := &Pool{size: size, shares: make([]share, size), wake: make(chan struct{}, size)}
 	for w := 1; w < size; w++ {
 		p.workers.Go(func() { p.work(w) })
 	}
@@ -81,10 +91,16 @@ func (p *Pool) Run(job Job, items int) {
 		}
 		return
 	}
-	p.job, p.items = job, items
+	p.job = job
 	p.done.Store(0)
-	generation := p.state.Load()>>32 + 1
-	p.state.Store(generation<<32 | uint64(items))
+	number := p.published.Load() + 1
+	for w := range p.shares {
+		s := &p.shares[w]
+		from := w * items / p.size
+		s.end = (w + 1) * items / p.size
+		s.state.Store(uint64(number)<<32 | uint64(s.end-from))
+	}
+	p.published.Store(number)
 	for n := min(int(p.sleeping.Load()), items-1); n > 0; n-- {
 		select {
 		case p.wake <- struct{}{}:
@@ -92,8 +108,7 @@ func (p *Pool) Run(job Job, items int) {
 			n = 0
 		}
 	}
-	for p.claim(0) {
-	}
+	p.compute(0)
 	for spins := 0; p.done.Load() < int64(items); spins++ {
 		if spins < 1000 {
 			asm.Pause()
@@ -104,16 +119,25 @@ func (p *Pool) Run(job Job, items int) {
 	p.job = nil
 }
 
-// claim computes one item of the current job and reports whether any was left.
-func (p *Pool) claim(worker int) bool {
+// compute computes items of the current job until none is left.
+func (p *Pool) compute(worker int) {
+	for i := range p.shares {
+		s := &p.shares[(worker+i)%p.size]
+		for p.claim(worker, s) {
+		}
+	}
+}
+
+// claim computes one item of a share and reports whether any was left.
+func (p *Pool) claim(worker int, s *share) bool {
 	for {
-		s := p.state.Load()
-		left := int(uint32(s))
+		state := s.state.Load()
+		left := int(uint32(state))
 		if left == 0 {
 			return false
 		}
-		if p.state.CompareAndSwap(s, s-1) {
-			p.job.Do(worker, p.items-left)
+		if s.state.CompareAndSwap(state, state-1) {
+			p.job.Do(worker, s.end-left)
 			p.done.Add(1)
 			return true
 		}
@@ -126,9 +150,11 @@ func (p *Pool) claim(worker int) bool {
 const idleSpins = 1500
 
 func (p *Pool) work(worker int) {
+	seen := uint32(0)
 	for spins := 0; ; {
-		if p.claim(worker) {
-			spins = 0
+		if number := p.published.Load(); number != seen {
+			seen, spins = number, 0
+			p.compute(worker)
 			continue
 		}
 		if p.closed.Load() {
@@ -145,7 +171,7 @@ func (p *Pool) work(worker int) {
 		p.sleeping.Add(1)
 		// Look again: a job may have been published before the count was
 		// visible, and Close may have been called.
-		if uint32(p.state.Load()) == 0 && !p.closed.Load() {
+		if p.published.Load() == seen && !p.closed.Load() {
 			<-p.wake
 		}
 		p.sleeping.Add(-1)

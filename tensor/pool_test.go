@@ -52,6 +52,29 @@ func TestPoolSharesWork(t *testing.T) {
 	}
 }
 
+// A blockedJob's first item ends only after all others.
+type blockedJob struct {
+	left   atomic.Int32
+	others chan struct{}
+}
+
+func (j *blockedJob) Do(_, item int) {
+	if item == 0 {
+		<-j.others
+	} else if j.left.Add(-1) == 0 {
+		close(j.others)
+	}
+}
+
+func TestPoolComputesSharesOfWhoIsLate(t *testing.T) {
+	p := NewPool(3)
+	defer p.Close()
+	const items = 9
+	j := &blockedJob{others: make(chan struct{})}
+	j.left.Store(items - 1)
+	p.Run(j, items) // hangs if who holds the first item keeps the next two
+}
+
 func TestPoolCloseEndsItsGoroutines(t *testing.T) {
 	p := NewPool(4)
 	p.Close() // waits for them, or the test hangs
