@@ -197,18 +197,28 @@ func (p *Page) putValues(s *AttentionScratch, slot, n int, values []float32, vs 
 func (p *Page) prefetchKeys(head int) {
 	from, n := head*PageLen*p.shape.Dim, PageLen*p.shape.Dim
 	if p.shape.Type == KVFloat32 {
-		asm.Prefetch(p.keys[from:][:n])
+		prefetchPanels(p.keys[from:][:n], p.shape.Dim*asm.Rows)
 	} else {
-		asm.Prefetch(p.halfKeys[from:][:n])
+		prefetchPanels(p.halfKeys[from:][:n], p.shape.Dim*asm.Rows)
 	}
 }
 
 func (p *Page) prefetchValues(head, panel, panels int) {
 	from, n := (head*p.shape.valuePanels()+panel)*PageLen*asm.Rows, panels*PageLen*asm.Rows
 	if p.shape.Type == KVFloat32 {
-		asm.Prefetch(p.values[from:][:n])
+		prefetchPanels(p.values[from:][:n], PageLen*asm.Rows)
 	} else {
-		asm.Prefetch(p.halfValues[from:][:n])
+		prefetchPanels(p.halfValues[from:][:n], PageLen*asm.Rows)
+	}
+}
+
+// prefetchPanels asks for the beginnings of panels of n elements, side by side. From
+// there processors follow by themselves, and more at a time would wait.
+func prefetchPanels[T float32 | uint16](panels []T, n int) {
+	const begin = 256
+	for len(panels) > 0 {
+		asm.Prefetch(panels[:min(begin, n)])
+		panels = panels[n:]
 	}
 }
 
