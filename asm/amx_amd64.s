@@ -115,7 +115,6 @@ no_bias:
 	MOVQ         AX, 56(SP)
 	MOVQ         sub+96(FP), AX
 	MOVQ         AX, 88(SP)
-	MOVQ         $0x00000000, 96(SP)
 	SHLQ         $0x04, AX
 	MOVQ         AX, 80(SP)
 	MOVQ         xs+64(FP), DI
@@ -979,25 +978,23 @@ TEXT ·int16AMX(SB), $26808-129
 	BYTE $0x00
 
 	// Copy the terms, and spread the biases.
-	MOVQ         cols+112(FP), CX
-	LEAQ         (CX)(CX*2), CX
-	MOVQ         $-1, AX
-	SHLQ         CL, AX
-	NOTQ         AX
-	KMOVW        AX, K1
-	SHRQ         $0x10, AX
-	KMOVW        AX, K2
-	SHRQ         $0x10, AX
-	KMOVW        AX, K3
-	SHRQ         $0x10, AX
-	MOVL         $0x4b400000, AX
-	VPBROADCASTD AX, Z0
-	MOVQ         t+72(FP), SI
-	MOVQ         ts+80(FP), AX
-	SHLQ         $0x02, AX
-	MOVQ         AX, DI
-	LEAQ         (DI)(DI*2), DI
-	MOVQ         blocks+88(FP), R9
+	MOVQ  cols+112(FP), CX
+	LEAQ  (CX)(CX*2), CX
+	MOVQ  $-1, AX
+	SHLQ  CL, AX
+	NOTQ  AX
+	KMOVW AX, K1
+	SHRQ  $0x10, AX
+	KMOVW AX, K2
+	SHRQ  $0x10, AX
+	KMOVW AX, K3
+	SHRQ  $0x10, AX
+	MOVQ  t+72(FP), SI
+	MOVQ  ts+80(FP), AX
+	SHLQ  $0x02, AX
+	MOVQ  AX, DI
+	LEAQ  (DI)(DI*2), DI
+	MOVQ  blocks+88(FP), R9
 
 terms:
 	VMOVDQU32.Z (SI), K1, Z0
@@ -1054,7 +1051,6 @@ part:
 	MOVQ      AX, 56(SP)
 	MOVQ      sub+96(FP), AX
 	MOVQ      AX, 88(SP)
-	MOVQ      $0x00000000, 96(SP)
 	SHLQ      $0x04, AX
 	MOVQ      AX, 80(SP)
 	MOVQ      R10, DI

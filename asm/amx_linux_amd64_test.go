@@ -166,5 +166,7 @@ func TestAMXAllocatesNothing(t *testing.T) {
 	require.Zero(t, testing.AllocsPerRun(10, func() {
 		mulAMX(int8AMXKind, y, panels*Rows, &p8.w, p8.x, p8.xs, p8.terms, p8.ts, k, panels, cols, false)
 		mulAMX(int16AMXKind, y, panels*Rows, &p16.w, p16.x, p16.xs, p16.terms, p16.ts, k, panels, cols, false)
+		// An odd panel and some columns for others.
+		MulInt8(y, panels*Rows, &p8.w, p8.x, p8.xs, p8.terms, p8.ts, k, panels-1, 25, false)
 	}))
 }

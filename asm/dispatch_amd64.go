@@ -381,14 +381,7 @@ func mulInt8(y []float32, ys int, w *IntPanels, x []int8, xs int, t []Term, ts, 
 	case level < AVX2 || k == 0:
 		mulIntGeneric(y, ys, w, x, xs, t, ts, k, panels, cols, add)
 	case level >= AVX512VNNI:
-		p, n := int8AMXKind.share(w, k, panels, cols)
-		mulAMX(int8AMXKind, y, ys, w, x, xs, t, ts, k, p, n, add)
-		if p > 0 && n < cols {
-			int8VNNI.mul(y[n*ys:], ys, w, x[n*xs:], xs, t[n:], ts, k, p, cols-n, add)
-		}
-		if p < panels {
-			int8VNNI.mul(y[p*Rows:], ys, w.from(p), x, xs, t, ts, k, panels-p, cols, add)
-		}
+		mulIntWide(int8AMXKind, &int8VNNI, y, ys, w, x, xs, t, ts, k, panels, cols, add)
 	case w.Offset == 128:
 		int8SignedAVX2.mul(y, ys, w, x, xs, t, ts, k, panels, cols, add)
 	default:
@@ -401,14 +394,7 @@ func mulInt16(y []float32, ys int, w *IntPanels, x []int16, xs int, t []Term, ts
 	case level < AVX2 || k == 0:
 		mulIntGeneric(y, ys, w, x, xs, t, ts, k, panels, cols, add)
 	case level >= AVX512VNNI:
-		p, n := int16AMXKind.share(w, k, panels, cols)
-		mulAMX(int16AMXKind, y, ys, w, x, xs, t, ts, k, p, n, add)
-		if p > 0 && n < cols {
-			int16VNNI.mul(y[n*ys:], ys, w, x[n*xs:], xs, t[n:], ts, k, p, cols-n, add)
-		}
-		if p < panels {
-			int16VNNI.mul(y[p*Rows:], ys, w.from(p), x, xs, t, ts, k, panels-p, cols, add)
-		}
+		mulIntWide(int16AMXKind, &int16VNNI, y, ys, w, x, xs, t, ts, k, panels, cols, add)
 	default:
 		int16AVX2.mul(y, ys, w, x, xs, t, ts, k, panels, cols, add)
 	}
@@ -577,8 +563,10 @@ var (
 	int16AMXKind = amxKind{panels: 1, cols: 16, fewest: 10}
 )
 
-// amxRun is how many elements of a column a kernel takes at most.
-const amxRun = 512
+const (
+	amxRun  = 512 // elements of a column that a kernel takes at most
+	amxCols = 16  // columns that any takes at most
+)
 
 // share is how many of the first panels and columns are for AMX. Kernels part
 // quants of 16 bits in blocks of 32, and have either an offset or minima.
@@ -604,7 +592,7 @@ type tileConfig struct {
 
 // tileConfigs are the shapes that kernels want, by their columns and for sub-blocks
 // of 16 and of 32.
-var tileConfigs = func() (configs [17][2]tileConfig) {
+var tileConfigs = func() (configs [amxCols + 1][2]tileConfig) {
 	for cols := range configs {
 		for i, sub := range []int{16, 32} {
 			c := &configs[cols][i]
@@ -624,7 +612,19 @@ var tileConfigs = func() (configs [17][2]tileConfig) {
 	return configs
 }()
 
-// mulAMX multiplies with the kernel for AMX, panels that it takes.
+// mulIntWide multiplies what is for AMX with its kernel and the rest with VNNI's.
+func mulIntWide[T int8 | int16](amx amxKind, vnni *intKernels[T], y []float32, ys int, w *IntPanels, x []T, xs int, t []Term, ts, k, panels, cols int, add bool) {
+	p, n := amx.share(w, k, panels, cols)
+	mulAMX(amx, y, ys, w, x, xs, t, ts, k, p, n, add)
+	if p > 0 && n < cols {
+		vnni.mul(y[n*ys:], ys, w, x[n*xs:], xs, t[n:], ts, k, p, cols-n, add)
+	}
+	if p < panels {
+		vnni.mul(y[p*Rows:], ys, w.from(p), x, xs, t, ts, k, panels-p, cols, add)
+	}
+}
+
+// mulAMX multiplies panels and columns that are for AMX with its kernel.
 func mulAMX[T int8 | int16](kind amxKind, y []float32, ys int, w *IntPanels, x []T, xs int, t []Term, ts, k, panels, cols int, add bool) {
 	for from := 0; from < k && panels > 0; from += amxRun {
 		n, add := min(amxRun, k-from), add || from > 0
@@ -641,10 +641,10 @@ func mulAMX[T int8 | int16](kind amxKind, y []float32, ys int, w *IntPanels, x [
 // mulRestAMX multiplies with fewer columns than a kernel writes.
 func mulRestAMX[T int8 | int16](kind amxKind, y []float32, ys int, w *IntPanels, x []T, xs int, t []Term, ts, from, n, panels, cols int, add bool) {
 	const most = 8 // panels
-	var all [most * Rows * 16]float32
+	var all [most * Rows * amxCols]float32
 	for p := 0; p < panels; p += most {
 		width := min(most, panels-p) * Rows
-		for c := range cols {
+		for c := 0; c < cols && add; c++ {
 			copy(all[c*width:][:width], y[c*ys+p*Rows:])
 		}
 		callAMX(kind, &all[0], width, w, p, &x[from], xs, t, ts, from, n, width/Rows, cols, add)

@@ -52,8 +52,8 @@
 // handles the tail and calls the kernel of the current Level. kernels_amd64.s
 // and its stubs are written by _gen, AVX2 by main.go there, AVX-512 by avx512.go,
 // products of integers by integer.go, quantising by quantize.go, what surrounds
-// attention's products by attention.go and exact sums by fixed.go; packed_amd64.s, of weights as they lie in
-// memory (packed.go), by packed.go, and amx_amd64.s by amx.go. _gen/arm64 writes
+// attention's products by attention.go and exact sums by fixed.go; packed_amd64.s, of
+// weights as they lie in memory (packed.go), by packed.go, and amx_amd64.s by amx.go. _gen/arm64 writes
 // kernels_arm64.s and packed_arm64.s. Run `go generate` after a change. A level
 // without a kernel of its own for a function uses that of the level below: integers
 // have kernels for AVX2 and for AVX-512 with VNNI, and products of many columns for

@@ -119,7 +119,8 @@ func roundingLoss(block []float32, inverse float32) float32 {
 // column after the other.
 //
 // Columns that are made together are written side by side: 16 of them, from a
-// multiple of 16 on, share no cache line with others.
+// multiple of 16 on, share no cache line with others. It panics where cols is below 1
+// or a slice is too short.
 func MakeTerms(dst []Term, stride int, scales []float32, sums []int32, sub, offset, cols int) {
 	blocks := len(scales) / cols // of a column
 	if sub == QuantBlock {

@@ -2,9 +2,10 @@ package tensor
 
 import (
 	"fmt"
-	"github.com/limbic-go/limbic/asm"
 	"math"
 	"unsafe"
+
+	"github.com/limbic-go/limbic/asm"
 )
 
 // An Arena owns memory outside the garbage collector's heap: repacked weights

@@ -224,7 +224,10 @@ func intAMX(bits, panels, cols int) {
 		VPBROADCASTD(tmp.As32(), v)
 		return v
 	}
-	magic := broadcast(0x4b400000) // 1.5*2^23
+	var magic VecVirtual // 1.5*2^23
+	if bits == 8 {
+		magic = broadcast(0x4b400000)
+	}
 	Load(Param("t"), quants)
 	get("ts", 2, quantStride)
 	LEAQ(Mem{Base: quantStride, Index: quantStride, Scale: 2}, quantStride)
@@ -302,7 +305,6 @@ func intAMX(bits, panels, cols int) {
 	get("w", 0, firstCodes)
 	Load(Param("sub"), tmp)
 	MOVQ(tmp, quantStep)
-	MOVQ(U32(0), quantFlip)
 	SHLQ(Imm(4), tmp)
 	MOVQ(tmp, codeStep)
 	if bits == 8 {
